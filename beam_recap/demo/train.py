@@ -1,0 +1,266 @@
+"""Trains the demonstration's models, in about half an hour on two CPU cores: ``python -m beam_recap.demo.train``.
+
+LLaVA's own recipe, in small: (0) the vision tower learns what is at each patch, standing in for CLIP pre-training;
+(1) projector and decoder learn captions over a nearly frozen tower; (2) everything is tuned together. The tiny CLIP
+starts from stage 0's tower and learns to tell a right caption from the same caption with one word wrong, and from spam.
+Last, the demonstration's aesthetic head is fitted (:mod:`beam_recap.demo.aesthetic_target`).
+
+Training uses no scene that is held out (:func:`beam_recap.demo.scenes.is_held_out`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from beam_recap.demo import tiny_models as tiny
+from beam_recap.demo.draw import draw_scene, places_px, random_aspect
+from beam_recap.demo.scenes import (
+    BACKGROUNDS,
+    COLORS,
+    SHAPES,
+    SIZES,
+    SLOGANS,
+    Scene,
+    alt_text,
+    describe,
+    is_held_out,
+    one_word_wrong,
+    random_scene,
+    spam_text,
+)
+
+_LOG = logging.getLogger(__name__)
+MODELS = Path(__file__).parent / "models"
+BATCH = 64
+# LLaVA pads to a square with CLIP's mean colour, open_clip's "longest" with black.
+_LLAVA_PAD = tuple(int(255 * m) for m in tiny.PIXEL_MEAN)
+_CLIP_PAD = (0, 0, 0)
+
+
+def picture(rng: random.Random) -> tuple[Scene, Image.Image, list[tuple[float, float, float]]]:
+    """A training scene, its picture (one in five with text on it), and its objects' places, px."""
+    scene = random_scene(rng, held_out=False)
+    text, on_top = None, rng.random() < 0.5
+    if rng.random() < 0.2:
+        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 "
+        text = rng.choice(SLOGANS) if rng.random() < 0.5 else "".join(rng.choices(letters, k=rng.randint(3, 16)))
+    image = draw_scene(scene, rng, side=128, aspect=random_aspect(rng), text=text, text_on_top=on_top)
+    return scene, image, places_px(scene, *image.size, has_text=text is not None, text_on_top=on_top)
+
+
+def square(image: Image.Image, pad: tuple[int, ...]) -> np.ndarray:
+    """Pads to a square and shrinks: uint8 ``[60, 60, 3]``."""
+    if image.width != image.height:
+        side = max(image.size)
+        canvas = Image.new("RGB", (side, side), pad)
+        canvas.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+        image = canvas
+    return np.asarray(image.resize((tiny.IMAGE_SIZE, tiny.IMAGE_SIZE), Image.Resampling.BICUBIC))
+
+
+def pixels(squares: list[np.ndarray], noise: np.random.Generator) -> torch.Tensor:
+    """Normalised pixels with a little noise, which stands in for JPEG's: float32 ``[B, 3, 60, 60]``."""
+    x = np.stack(squares).astype(np.float32)
+    x += noise.normal(size=x.shape).astype(np.float32) * noise.uniform(0, 6, (len(x), 1, 1, 1)).astype(np.float32)
+    x = (np.clip(x, 0, 255) / 255 - np.float32(tiny.PIXEL_MEAN)) / np.float32(tiny.PIXEL_STD)
+    return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2), np.float32))
+
+
+def patch_labels(scene: Scene, image: Image.Image, places: list[tuple[float, float, float]]) -> np.ndarray:
+    """What is at each patch of the padded square: int64 ``[36, 4]`` (shape, colour, size, background); 0 is nothing."""
+    patches = tiny.IMAGE_SIZE // tiny.PATCH_SIZE
+    side = max(image.size)
+    centres = (np.arange(patches) + 0.5) / patches * side
+    grid_x, grid_y = np.meshgrid(centres, centres)
+    labels = np.zeros((patches, patches, 4), np.int64)
+    labels[..., 3] = 1 + list(BACKGROUNDS).index(scene.background)
+    for thing, (x, y, radius) in zip(scene.objects, places, strict=True):
+        x, y = x + (side - image.width) / 2, y + (side - image.height) / 2
+        near = (grid_x - x) ** 2 + (grid_y - y) ** 2 < (radius * 1.05 + side / patches * 0.3) ** 2
+        labels[near, 0] = 1 + SHAPES.index(thing.shape)
+        labels[near, 1] = 1 + list(COLORS).index(thing.color)
+        labels[near, 2] = 1 + SIZES.index(thing.size)
+    return labels.reshape(-1, 4)
+
+
+class Batches(torch.utils.data.IterableDataset):
+    """An endless stream of drawn batches, made in a worker process beside the one that trains."""
+
+    def __init__(self, seed: int, pad: tuple[int, ...]):
+        self._seed, self._pad = seed, pad
+
+    def __iter__(self) -> Iterator[tuple[list[Scene], torch.Tensor, torch.Tensor]]:
+        """Yields scenes, pixels ``[B, 3, 60, 60]`` and patch labels ``[B, 36, 4]``."""
+        rng, noise = random.Random(self._seed), np.random.default_rng(self._seed)
+        while True:
+            drawn = [picture(rng) for _ in range(BATCH)]
+            x = pixels([square(image, self._pad) for _, image, _ in drawn], noise)
+            labels = torch.from_numpy(np.stack([patch_labels(*d) for d in drawn]))
+            yield [scene for scene, _, _ in drawn], x, labels
+
+
+def batches(seed: int, pad: tuple[int, ...], rates: Iterable[float]) -> Iterator[tuple[float, Any]]:
+    """Pairs each learning rate with a drawn batch."""
+    loader = torch.utils.data.DataLoader(Batches(seed, pad), batch_size=None, num_workers=1, prefetch_factor=4)
+    return zip(rates, loader, strict=False)
+
+
+def rates(steps: int, peak: float, warmup: int) -> Iterator[float]:
+    """Learning rate per step: linear warm-up, then a cosine down to 2 % of the peak."""
+    for step in range(steps):
+        yield peak * min(1, (step + 1) / warmup) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+
+
+class Trainer:
+    """AdamW over groups of parameters, each with its own share of the learning rate."""
+
+    def __init__(self, name: str, groups: list[tuple[list[torch.nn.Parameter], float]], weight_decay: float):
+        self._name = name
+        self._parameters = [p for group, _ in groups for p in group]
+        self._optimizer = torch.optim.AdamW(
+            [{"params": group, "share": share} for group, share in groups],
+            betas=(0.9, 0.98),
+            weight_decay=weight_decay,
+        )
+        self._started = time.monotonic()
+        self._step = 0
+
+    def step(self, loss: torch.Tensor, rate: float) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * group["share"]
+        self._optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        self._optimizer.step()
+        if self._step % 100 == 0:
+            _LOG.info("%s step %d loss %.4f %.0f s", self._name, self._step, loss.item(), time.monotonic() - self._started)
+        self._step += 1
+
+
+def train_tower(tower: torch.nn.Module, steps: int, seed: int) -> None:
+    """Stage 0: the tower's patches learn shape, colour, size and background where they are."""
+    classes = [1 + len(SHAPES), 1 + len(COLORS), 1 + len(SIZES), 1 + len(BACKGROUNDS)]
+    head = torch.nn.Sequential(torch.nn.LayerNorm(tiny.WIDTH), torch.nn.Linear(tiny.WIDTH, sum(classes)))
+    trainer = Trainer("tower", [([*tower.parameters(), *head.parameters()], 1.0)], weight_decay=0.02)
+    for rate, (_, x, y) in batches(seed, _LLAVA_PAD, rates(steps, 2e-3, 100)):
+        hidden = tower(x, output_hidden_states=True).hidden_states[-2][:, 1:]
+        logits = head(hidden).split(classes, -1)
+        covered = y[..., 0] > 0
+        losses = [
+            F.cross_entropy(part[covered], y[..., i][covered])
+            + 0.3 * F.cross_entropy(part.flatten(0, 1), y[..., i].flatten())
+            for i, part in enumerate(logits)
+        ]
+        trainer.step(torch.stack(losses).sum(), rate)
+
+
+def train_captions(
+    model: Any, processor: Any, steps: int, seed: int, *, peak_rate: float, tower_share: float, name: str
+) -> None:
+    """Stages 1 and 2: next-token prediction of the caption after the prompt. ``tower_share`` 0 freezes the tower."""
+    tokenizer, prompt = processor.tokenizer, tiny.prompt_ids(processor)
+    tower = list(model.model.vision_tower.parameters())
+    of_tower = {id(p) for p in tower}
+    rest = [p for p in model.parameters() if id(p) not in of_tower]
+    model.model.vision_tower.requires_grad_(tower_share > 0)
+    trainer = Trainer(name, [(rest, 1.0), (tower, tower_share)], weight_decay=0.02)
+    model.train()
+    for rate, (scenes, x, _) in batches(seed, _LLAVA_PAD, rates(steps, peak_rate, 150)):
+        captions = [
+            tokenizer(describe(scene), add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+            for scene in scenes
+        ]
+        longest = max(map(len, captions))
+        ids = torch.tensor([prompt + c + [tokenizer.pad_token_id] * (longest - len(c)) for c in captions])
+        labels = torch.tensor([c + [-100] * (longest - len(c)) for c in captions])
+        # Attention is causal, so padding on the right is harmless here.
+        output = model(input_ids=ids, pixel_values=x, logits_to_keep=longest + 1, use_cache=False)
+        logits = output.logits[:, :-1]
+        loss = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), ignore_index=-100)
+        trainer.step(loss, rate)
+    model.eval()
+
+
+def train_llava(folder: Path, steps: tuple[int, int, int], seed: int, start_clip: Callable[..., Any]) -> None:
+    """All three stages; writes the model folder in float16. ``start_clip`` is called with the tower after stage 0."""
+    torch.manual_seed(seed)
+    model, processor = tiny.build_llava()
+    train_tower(model.model.vision_tower, steps[0], seed)
+    start_clip({name: tensor.clone() for name, tensor in model.model.vision_tower.state_dict().items()})
+    train_captions(model, processor, steps[1], seed + 1, peak_rate=2e-3, tower_share=0.0, name="align")
+    train_captions(model, processor, steps[2], seed + 2, peak_rate=8e-4, tower_share=0.6, name="tune")
+    model.half().save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def train_clip(folder: Path, tower: dict[str, torch.Tensor], steps: int, seed: int) -> None:
+    """Contrastive training; beside each right text the batch holds the same text with one word wrong, and spam."""
+    torch.manual_seed(seed)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")  # this runs in a process of its own
+    torch.set_num_threads(1)
+    rng = random.Random(seed)
+    tokenizer = tiny.make_clip_tokenizer()
+    model, config = tiny.build_clip(tokenizer)
+    tiny.copy_tower_to_clip(tower, model.visual)
+    visual = list(model.visual.parameters())
+    of_visual = {id(p) for p in visual}
+    rest = [p for p in model.parameters() if id(p) not in of_visual]
+    trainer = Trainer("clip", [(rest, 1.0), (visual, 0.3)], weight_decay=0.05)
+    model.train()
+    for rate, (scenes, x, _) in batches(seed, _CLIP_PAD, rates(steps, 1e-3, 100)):
+        right = [describe(s) if rng.random() < 0.75 else alt_text(s, rng) for s in scenes]
+        wrong = [one_word_wrong(text, rng) for text in right]
+        while any(held := [is_held_out(text) for text in wrong]):
+            # A held-out caption must not be seen even as a wrong one.
+            wrong = [one_word_wrong(r, rng) if h else w for r, w, h in zip(right, wrong, held, strict=True)]
+        texts = right + wrong + [spam_text(rng) for _ in range(BATCH // 2)]
+        ids = tokenizer(
+            texts, return_tensors="pt", max_length=tiny.CONTEXT_LENGTH, padding="max_length", truncation=True
+        ).input_ids
+        image_features = model.encode_image(x, normalize=True)
+        text_features = model.encode_text(ids, normalize=True)
+        logits = model.logit_scale.exp() * image_features @ text_features.T
+        target = torch.arange(BATCH)
+        loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits[:, :BATCH].T, target)) / 2
+        trainer.step(loss, rate)
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, math.log(100))
+    tiny.save_clip(folder, model.eval(), config, tokenizer)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=MODELS, help="where the model folders go")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--llava_steps", type=int, nargs=3, default=(2500, 1500, 1200), help="stages 0, 1 and 2")
+    parser.add_argument("--clip_steps", type=int, default=1600)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)  # for models this small a second thread gains nothing; a second process does
+    clip: list[Any] = []
+
+    def start_clip(tower: dict[str, torch.Tensor]) -> None:
+        settings = (arguments.output / "clip", tower, arguments.clip_steps, arguments.seed)
+        clip.append(torch.multiprocessing.get_context("spawn").Process(target=train_clip, args=settings))
+        clip[0].start()
+
+    train_llava(arguments.output / "llava", tuple(arguments.llava_steps), arguments.seed, start_clip)
+    clip[0].join()
+    if clip[0].exitcode:
+        raise SystemExit(f"training the tiny CLIP failed with exit status {clip[0].exitcode}")
+
+
+if __name__ == "__main__":
+    main()
