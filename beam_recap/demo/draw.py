@@ -89,7 +89,9 @@ def _corners(shape: str, x: float, y: float, radius: float, turn: float) -> list
     ]
 
 
-def _write(draw: ImageDraw.ImageDraw, text: str, width: int, band: float, top: float, ground: tuple[int, int, int]) -> None:
+def _write(
+    draw: ImageDraw.ImageDraw, text: str, width: int, band: float, top: float, ground: tuple[int, int, int]
+) -> None:
     size = band * 0.8
     while (box := draw.textbbox((0, 0), text, font=ImageFont.load_default(size)))[2] > width * 0.94 and size > 4:
         size *= 0.9

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 COLORS = {
@@ -172,7 +173,9 @@ def describe(scene: Scene) -> str:
 
 _NAME = rf"a ((?:{'|'.join(SIZES)}) (?:{'|'.join(COLORS)}) (?:{'|'.join(SHAPES)}))"
 _BACKGROUND = rf"on a ({'|'.join(BACKGROUNDS)}) background\.?"
-_SINGLE = re.compile(rf"{_NAME} (?:at the ((?:{'|'.join(ROWS)}) (?:{'|'.join(COLUMNS)}))|in the (center)) {_BACKGROUND}")
+_SINGLE = re.compile(
+    rf"{_NAME} (?:at the ((?:{'|'.join(ROWS)}) (?:{'|'.join(COLUMNS)}))|in the (center)) {_BACKGROUND}"
+)
 _SEVERAL = re.compile(
     rf"{_NAME} (to the left of|above) {_NAME}(?:, with {_NAME} (on the far right|at the bottom))? {_BACKGROUND}"
 )
@@ -205,8 +208,13 @@ _SWAPS = (tuple(COLORS), SHAPES, SIZES, tuple(BACKGROUNDS), ROWS, COLUMNS)
 _RELATION = re.compile(r"to the left of|on the far right|at the bottom on|in the center")
 
 
-def one_word_wrong(caption: str, rng: random.Random) -> str:
+def one_word_wrong(caption: str, rng: random.Random, kinds: Sequence[Sequence[str]] = _SWAPS) -> str:
     """The caption with one word (a colour, shape, size, background or place) changed so that it is wrong.
+
+    Args:
+      caption: a sentence or an alt-text of this world.
+      rng: the only source of chance.
+      kinds: the groups of words that may be exchanged among themselves.
 
     Raises:
       ValueError: the caption has no word of this world.
@@ -216,7 +224,7 @@ def one_word_wrong(caption: str, rng: random.Random) -> str:
     choices = [
         (word, group)
         for word in words
-        for group in _SWAPS
+        for group in kinds
         if word.group() in group and not any(start <= word.start() < end for start, end in fixed)
     ]
     if not choices:

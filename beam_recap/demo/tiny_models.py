@@ -65,7 +65,7 @@ def make_tokenizer() -> Any:
         tokenizer_object=tokenizer,
         bos_token=BEGIN,
         eos_token=EOT,
-        pad_token="<|finetune_right_pad_id|>",
+        pad_token="<|finetune_right_pad_id|>",  # noqa: S106 - no password
         extra_special_tokens={"image_token": "<image>"},
         padding_side="left",
         clean_up_tokenization_spaces=False,
@@ -89,7 +89,9 @@ def build_llava() -> tuple[Any, Any]:
     square = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
     processor = LlavaProcessor(
         # Bicubic (3) and do_pad as LLaVA-1.5 was trained: image_aspect_ratio "pad".
-        image_processor=LlavaImageProcessor(size=square, crop_size=square, do_pad=True, do_center_crop=False, resample=3),
+        image_processor=LlavaImageProcessor(
+            size=square, crop_size=square, do_pad=True, do_center_crop=False, resample=3
+        ),
         tokenizer=tokenizer,
         chat_template=CHAT_TEMPLATE,
         patch_size=PATCH_SIZE,

@@ -1,8 +1,8 @@
-"""Trains the demonstration's models, in about half an hour on two CPU cores: ``python -m beam_recap.demo.train``.
+"""Trains the demonstration's models, in about an hour on two CPU cores: ``python -m beam_recap.demo.train``.
 
 LLaVA's own recipe, in small: (0) the vision tower learns what is at each patch, standing in for CLIP pre-training;
-(1) projector and decoder learn captions over a nearly frozen tower; (2) everything is tuned together. The tiny CLIP
-starts from stage 0's tower and learns to tell a right caption from the same caption with one word wrong, and from spam.
+(1) projector and decoder learn captions over the frozen tower; (2) everything is tuned together; (3) once more, mostly on
+crowded scenes. The tiny CLIP starts from stage 0's tower and learns to tell a right caption from the same caption with one word wrong, and from spam.
 Last, the demonstration's aesthetic head is fitted (:mod:`beam_recap.demo.aesthetic_target`).
 
 Training uses no scene that is held out (:func:`beam_recap.demo.scenes.is_held_out`).
@@ -15,7 +15,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from beam_recap.demo.draw import draw_scene, places_px, random_aspect
 from beam_recap.demo.scenes import (
     BACKGROUNDS,
     COLORS,
+    COLUMNS,
+    ROWS,
     SHAPES,
     SIZES,
     SLOGANS,
@@ -49,9 +51,14 @@ _LLAVA_PAD = tuple(int(255 * m) for m in tiny.PIXEL_MEAN)
 _CLIP_PAD = (0, 0, 0)
 
 
-def picture(rng: random.Random) -> tuple[Scene, Image.Image, list[tuple[float, float, float]]]:
-    """A training scene, its picture (one in five with text on it), and its objects' places, px."""
-    scene = random_scene(rng, held_out=False)
+def picture(
+    rng: random.Random, object_weights: Sequence[float]
+) -> tuple[Scene, Image.Image, list[tuple[float, float, float]]]:
+    """A training scene, its picture (one in five with text on it), and its objects' places, px.
+
+    ``object_weights`` are the chances of one, two and three objects.
+    """
+    scene = random_scene(rng, held_out=False, objects=rng.choices((1, 2, 3), object_weights)[0])
     text, on_top = None, rng.random() < 0.5
     if rng.random() < 0.2:
         letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 "
@@ -98,22 +105,25 @@ def patch_labels(scene: Scene, image: Image.Image, places: list[tuple[float, flo
 class Batches(torch.utils.data.IterableDataset):
     """An endless stream of drawn batches, made in a worker process beside the one that trains."""
 
-    def __init__(self, seed: int, pad: tuple[int, ...]):
-        self._seed, self._pad = seed, pad
+    def __init__(self, seed: int, pad: tuple[int, ...], object_weights: Sequence[float]):
+        self._seed, self._pad, self._object_weights = seed, pad, object_weights
 
     def __iter__(self) -> Iterator[tuple[list[Scene], torch.Tensor, torch.Tensor]]:
         """Yields scenes, pixels ``[B, 3, 60, 60]`` and patch labels ``[B, 36, 4]``."""
         rng, noise = random.Random(self._seed), np.random.default_rng(self._seed)
         while True:
-            drawn = [picture(rng) for _ in range(BATCH)]
+            drawn = [picture(rng, self._object_weights) for _ in range(BATCH)]
             x = pixels([square(image, self._pad) for _, image, _ in drawn], noise)
             labels = torch.from_numpy(np.stack([patch_labels(*d) for d in drawn]))
             yield [scene for scene, _, _ in drawn], x, labels
 
 
-def batches(seed: int, pad: tuple[int, ...], rates: Iterable[float]) -> Iterator[tuple[float, Any]]:
+def batches(
+    seed: int, pad: tuple[int, ...], rates: Iterable[float], object_weights: Sequence[float] = (1, 2, 1)
+) -> Iterator[tuple[float, Any]]:
     """Pairs each learning rate with a drawn batch."""
-    loader = torch.utils.data.DataLoader(Batches(seed, pad), batch_size=None, num_workers=1, prefetch_factor=4)
+    stream = Batches(seed, pad, object_weights)
+    loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)
     return zip(rates, loader, strict=False)
 
 
@@ -145,7 +155,9 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self._optimizer.step()
         if self._step % 100 == 0:
-            _LOG.info("%s step %d loss %.4f %.0f s", self._name, self._step, loss.item(), time.monotonic() - self._started)
+            _LOG.info(
+                "%s step %d loss %.4f %.0f s", self._name, self._step, loss.item(), time.monotonic() - self._started
+            )
         self._step += 1
 
 
@@ -167,9 +179,17 @@ def train_tower(tower: torch.nn.Module, steps: int, seed: int) -> None:
 
 
 def train_captions(
-    model: Any, processor: Any, steps: int, seed: int, *, peak_rate: float, tower_share: float, name: str
+    model: Any,
+    processor: Any,
+    steps: int,
+    seed: int,
+    *,
+    peak_rate: float,
+    tower_share: float,
+    name: str,
+    object_weights: Sequence[float] = (1, 2, 1),
 ) -> None:
-    """Stages 1 and 2: next-token prediction of the caption after the prompt. ``tower_share`` 0 freezes the tower."""
+    """Stages 1 to 3: next-token prediction of the caption after the prompt. ``tower_share`` 0 freezes the tower."""
     tokenizer, prompt = processor.tokenizer, tiny.prompt_ids(processor)
     tower = list(model.model.vision_tower.parameters())
     of_tower = {id(p) for p in tower}
@@ -177,7 +197,7 @@ def train_captions(
     model.model.vision_tower.requires_grad_(tower_share > 0)
     trainer = Trainer(name, [(rest, 1.0), (tower, tower_share)], weight_decay=0.02)
     model.train()
-    for rate, (scenes, x, _) in batches(seed, _LLAVA_PAD, rates(steps, peak_rate, 150)):
+    for rate, (scenes, x, _) in batches(seed, _LLAVA_PAD, rates(steps, peak_rate, 150), object_weights):
         captions = [
             tokenizer(describe(scene), add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
             for scene in scenes
@@ -193,38 +213,75 @@ def train_captions(
     model.eval()
 
 
-def train_llava(folder: Path, steps: tuple[int, int, int], seed: int, start_clip: Callable[..., Any]) -> None:
-    """All three stages; writes the model folder in float16. ``start_clip`` is called with the tower after stage 0."""
+def train_llava(
+    folder: Path, steps: tuple[int, int, int, int], seed: int, start_clip: Callable[[dict[str, torch.Tensor]], None]
+) -> None:
+    """All four stages; the last starts from the folder that the third wrote (in float16).
+
+    ``start_clip`` is called with the tower after stage 0.
+    """
+    from transformers import AutoModelForImageTextToText
+
     torch.manual_seed(seed)
     model, processor = tiny.build_llava()
-    train_tower(model.model.vision_tower, steps[0], seed)
-    start_clip({name: tensor.clone() for name, tensor in model.model.vision_tower.state_dict().items()})
-    train_captions(model, processor, steps[1], seed + 1, peak_rate=2e-3, tower_share=0.0, name="align")
-    train_captions(model, processor, steps[2], seed + 2, peak_rate=8e-4, tower_share=0.6, name="tune")
+    if any(steps[:3]):
+        train_tower(model.model.vision_tower, steps[0], seed)
+        start_clip({name: tensor.clone() for name, tensor in model.model.vision_tower.state_dict().items()})
+        train_captions(model, processor, steps[1], seed + 1, peak_rate=2e-3, tower_share=0.0, name="align")
+        train_captions(model, processor, steps[2], seed + 2, peak_rate=8e-4, tower_share=0.6, name="tune")
+        model.half().save_pretrained(folder)
+        processor.save_pretrained(folder)
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    weights = (1, 1, 3)  # three objects are where mistakes are left
+    train_captions(
+        model, processor, steps[3], seed + 3, peak_rate=6e-4, tower_share=1.0, name="polish", object_weights=weights
+    )
     model.half().save_pretrained(folder)
-    processor.save_pretrained(folder)
 
 
-def train_clip(folder: Path, tower: dict[str, torch.Tensor], steps: int, seed: int) -> None:
-    """Contrastive training; beside each right text the batch holds the same text with one word wrong, and spam."""
-    torch.manual_seed(seed)
+def train_clip(folder: Path, tower: dict[str, torch.Tensor], steps: tuple[int, int], seed: int) -> None:
+    """Contrastive training in two cycles; the second starts from the folder that the first wrote.
+
+    Beside each right text the batch holds texts with one word wrong, and spam. The first cycle draws the wrong word from
+    all; the second adds one of what the first leaves weakest, places and sizes, and lets the tower move more.
+    """
+    from safetensors.torch import load_file
+
     logging.basicConfig(level=logging.INFO, format="%(message)s")  # this runs in a process of its own
     torch.set_num_threads(1)
-    rng = random.Random(seed)
+    torch.manual_seed(seed)
     tokenizer = tiny.make_clip_tokenizer()
     model, config = tiny.build_clip(tokenizer)
-    tiny.copy_tower_to_clip(tower, model.visual)
+    if steps[0]:
+        tiny.copy_tower_to_clip(tower, model.visual)
+        _clip_cycle(model, tokenizer, steps[0], seed, peak_rate=1e-3, tower_share=0.3, kinds=((),))
+        tiny.save_clip(folder, model, config, tokenizer)
+    model.load_state_dict(load_file(folder / "open_clip_model.safetensors"))
+    kinds = ((), (SIZES, ROWS, COLUMNS))
+    _clip_cycle(model, tokenizer, steps[1], seed + 1, peak_rate=8e-4, tower_share=0.6, kinds=kinds)
+    tiny.save_clip(folder, model, config, tokenizer)
+
+
+def _clip_cycle(
+    model: Any,
+    tokenizer: Any,
+    steps: int,
+    seed: int,
+    *,
+    peak_rate: float,
+    tower_share: float,
+    kinds: tuple[tuple[Any, ...], ...],
+) -> None:
+    """One cycle. ``kinds`` asks for a wrong text each, of these kinds of words (empty: of any)."""
+    rng = random.Random(seed)
     visual = list(model.visual.parameters())
     of_visual = {id(p) for p in visual}
     rest = [p for p in model.parameters() if id(p) not in of_visual]
-    trainer = Trainer("clip", [(rest, 1.0), (visual, 0.3)], weight_decay=0.05)
+    trainer = Trainer("clip", [(rest, 1.0), (visual, tower_share)], weight_decay=0.05)
     model.train()
-    for rate, (scenes, x, _) in batches(seed, _CLIP_PAD, rates(steps, 1e-3, 100)):
+    for rate, (scenes, x, _) in batches(seed, _CLIP_PAD, rates(steps, peak_rate, 100)):
         right = [describe(s) if rng.random() < 0.75 else alt_text(s, rng) for s in scenes]
-        wrong = [one_word_wrong(text, rng) for text in right]
-        while any(held := [is_held_out(text) for text in wrong]):
-            # A held-out caption must not be seen even as a wrong one.
-            wrong = [one_word_wrong(r, rng) if h else w for r, w, h in zip(right, wrong, held, strict=True)]
+        wrong = [_wrong_text(text, rng, kind) for kind in kinds for text in right]
         texts = right + wrong + [spam_text(rng) for _ in range(BATCH // 2)]
         ids = tokenizer(
             texts, return_tensors="pt", max_length=tiny.CONTEXT_LENGTH, padding="max_length", truncation=True
@@ -237,22 +294,36 @@ def train_clip(folder: Path, tower: dict[str, torch.Tensor], steps: int, seed: i
         trainer.step(loss, rate)
         with torch.no_grad():
             model.logit_scale.clamp_(0, math.log(100))
-    tiny.save_clip(folder, model.eval(), config, tokenizer)
+    model.eval()
+
+
+def _wrong_text(text: str, rng: random.Random, kind: tuple[Any, ...]) -> str:
+    """The text with one word wrong; never a held-out caption, which must not be seen even as a wrong one."""
+    while True:
+        try:
+            wrong = one_word_wrong(text, rng, kind) if kind else one_word_wrong(text, rng)
+        except ValueError:  # an alt-text may have no word of this kind
+            wrong = ""
+        if wrong and not is_held_out(wrong):
+            return wrong
+        kind = ()  # the only other word of a kind may make a held-out caption: then any kind will do
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=MODELS, help="where the model folders go")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--llava_steps", type=int, nargs=3, default=(2500, 1500, 1200), help="stages 0, 1 and 2")
-    parser.add_argument("--clip_steps", type=int, default=1600)
+    parser.add_argument("--llava_steps", type=int, nargs=4, default=(2500, 1500, 1200, 1000), help="stages 0 to 3")
+    parser.add_argument(
+        "--clip_steps", type=int, nargs=2, default=(1600, 1600), help="cycles 1 and 2; 0 skips the first"
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)  # for models this small a second thread gains nothing; a second process does
     clip: list[Any] = []
 
     def start_clip(tower: dict[str, torch.Tensor]) -> None:
-        settings = (arguments.output / "clip", tower, arguments.clip_steps, arguments.seed)
+        settings = (arguments.output / "clip", tower, tuple(arguments.clip_steps), arguments.seed)
         clip.append(torch.multiprocessing.get_context("spawn").Process(target=train_clip, args=settings))
         clip[0].start()
 
