@@ -1,0 +1,81 @@
+"""The prompt as the checkpoint's own chat template writes it, and the tokens that end an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+# LLaMA-3's end of turn. Its base checkpoints name only <|end_of_text|> as their end.
+_END_OF_TURN = "<|eot_id|>"
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedPrompt:
+    """What the processor gets beside each picture."""
+
+    text: str  # holds the image token once
+    add_special_tokens: bool  # whether the tokenizer must add the begin token, because the template did not
+
+
+def render_prompt(processor: Any, prompt: str) -> RenderedPrompt:
+    """Puts one picture and ``prompt`` into the chat template.
+
+    Special tokens that are written out in ``prompt`` are dropped: an ``<image>`` too many fails every row, and an end
+    of turn would end it.
+
+    Raises:
+      ValueError: an empty prompt, no chat template, or one that does not give one image token and one begin token.
+    """
+    tokenizer = processor.tokenizer
+    image_token = str(processor.image_token)
+    words = without_special_tokens(prompt, [*_special_tokens(tokenizer), image_token]).strip()
+    if not words:
+        raise ValueError(f"--caption_prompt={prompt}: no words are left without its special tokens.")
+    content = [{"type": "image"}, {"type": "text", "text": words}]
+    try:
+        text = processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+        )
+    except ValueError as error:
+        raise ValueError("The captioner has no chat template; add chat_template.jinja to its folder.") from error
+    if text.count(image_token) != 1 or words not in text:
+        raise ValueError(
+            f"The captioner's chat template must give {image_token} once, and the prompt; it gives {text!r}."
+        )
+    begin = tokenizer.bos_token_id
+    for add_special_tokens in (False, True):
+        ids = tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"]
+        if begin is None or ids.count(begin) == 1:
+            return RenderedPrompt(text, add_special_tokens)
+    raise ValueError(f"The captioner's prompt must begin with one {tokenizer.bos_token}; it is {text!r}.")
+
+
+def without_special_tokens(text: str, special_tokens: list[str]) -> str:
+    """``text`` without any of ``special_tokens``, also where dropping one would form another."""
+    before = None
+    while before != text:
+        before = text
+        for token in special_tokens:
+            text = text.replace(token, "")
+    return text
+
+
+def end_token_ids(model: Any, tokenizer: Any) -> list[int]:
+    """Every token that ends an answer: the generation config's, the tokenizer's, and LLaMA-3's end of turn.
+
+    Raises:
+      ValueError: there is none, so that no caption would end before the limit.
+    """
+    configured = model.generation_config.eos_token_id
+    ids = set(configured if isinstance(configured, list | tuple) else [configured])
+    ids |= {tokenizer.eos_token_id, tokenizer.get_vocab().get(_END_OF_TURN)}
+    ids -= {None}
+    if not ids:
+        raise ValueError("The captioner has no end token; add eos_token_id to its generation_config.json.")
+    return sorted(int(i) for i in ids)
+
+
+def _special_tokens(tokenizer: Any) -> list[str]:
+    added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    # Longest first, and no empty one, which would never be used up.
+    return sorted({*added, *tokenizer.all_special_tokens} - {""}, key=len, reverse=True)
