@@ -1,0 +1,213 @@
+"""``README.md``: the Hugging Face dataset card, with front matter that equals the files.
+
+Source of the front matter's form: the cards of Recap-DataComp-1B and LAION text-debiased 100M, where ``num_bytes`` are
+bytes of the split in Arrow, ``download_size`` those of its Parquet files and ``dataset_size`` the sum of ``num_bytes``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import yaml
+
+from beam_recap.assemble import ShardStats
+from beam_recap.report.column_notes import COLUMN_NOTES
+from beam_recap.report.wording import demo_note, model_rows, stage_rule, stage_title
+
+if TYPE_CHECKING:
+    from beam_recap.report.run_report import RunFacts
+
+# Names of types as the `datasets` library writes them.
+_DTYPES = {
+    pa.string(): "string",
+    pa.int64(): "int64",
+    pa.float64(): "float64",
+    pa.bool_(): "bool",
+    pa.binary(): "binary",
+}
+# Upper bounds of the hub's size categories.
+_SIZES = tuple(
+    (10**exponent, name)
+    for exponent, name in zip(
+        range(3, 13), ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T"), strict=True
+    )
+)
+
+_MARKDOWN_PUNCTUATION = re.compile(r"([\\`*_\[\]<>#|&~$])")
+
+
+def dataset_card(facts: RunFacts, summary: dict[str, Any], schema: pa.Schema, stats: Sequence[ShardStats]) -> str:
+    """The card's text.
+
+    Args:
+      facts: what was known when the run started.
+      summary: of the whole run, from `build_summary`.
+      schema: of the files in ``data/``.
+      stats: every output shard's.
+
+    Raises:
+      ValueError: a column's type has no name in `datasets`.
+    """
+    sections = (
+        _front_matter(facts, schema, stats),
+        _introduction(facts, summary),
+        _funnel(facts, summary),
+        _models(facts),
+        _columns(schema),
+        _scores(facts),
+        _repeat(facts, summary),
+        _LICENCE,
+    )
+    return "\n\n".join(section.strip("\n") for section in sections) + "\n"
+
+
+def _front_matter(facts: RunFacts, schema: pa.Schema, stats: Sequence[ShardStats]) -> str:
+    kept = [shard.files[0] for shard in stats]
+    arrow_bytes = sum(file.arrow_bytes for file in kept)
+    rows = sum(file.rows for file in kept)
+    metadata = {
+        "pretty_name": _name(facts),
+        "license": "other",
+        "task_categories": ["image-to-text", "text-to-image"],
+        "size_categories": [_size_category(rows)],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}],
+        "dataset_info": {
+            "features": [{"name": field.name, "dtype": _dtype(field)} for field in schema],
+            "splits": [{"name": "train", "num_bytes": arrow_bytes, "num_examples": rows}],
+            "download_size": sum(file.file_bytes for file in kept),
+            "dataset_size": arrow_bytes,
+        },
+    }
+    return f"---\n{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)}---"
+
+
+def _dtype(field: pa.Field) -> str:
+    if field.type not in _DTYPES:
+        raise ValueError(f"column {field.name} of type {field.type} has no name in a dataset card")
+    return _DTYPES[field.type]
+
+
+def _size_category(rows: int) -> str:
+    lower = ""
+    for bound, name in _SIZES:
+        if rows < bound:
+            return f"{lower}n<{name}"
+        lower = f"{name}<"
+    return "n>1T"
+
+
+def _name(facts: RunFacts) -> str:
+    return facts.output.rstrip("/").rsplit("/", 1)[-1] or "dataset"
+
+
+def _introduction(facts: RunFacts, summary: dict[str, Any]) -> str:
+    counts = summary["counts"]
+    share = "" if counts["kept_percent"] is None else f" ({counts['kept_percent']:.2f} %)"
+    captions = (
+        "an original caption and a new, longer one"
+        if facts.provenance.captioner is not None
+        else "its original caption"
+    )
+    lines = [
+        f"# {_escape(_name(facts))}",
+        f"Image-text pairs made with beam-recap, preset `{facts.preset}`. Each row is a picture's address with "
+        f"{captions}, and scores. Of {counts['rows']:,} rows read, {counts['kept']:,}{share} were kept (`data/`) and "
+        f"{counts['rejected']:,} rejected (`rejected/`, with stage and reason). The pictures themselves are not here. "
+        "`report.html` shows examples; `summary.json` holds every number of the run.",
+    ]
+    if (note := demo_note(facts)) is not None:
+        lines.append(f"> **Note.** {note}")
+    lines.append(
+        '```python\nfrom datasets import load_dataset\n\nrows = load_dataset("PATH_OR_ID", split="train")\n```'
+    )
+    return "\n\n".join(lines)
+
+
+def _funnel(facts: RunFacts, summary: dict[str, Any]) -> str:
+    rows = []
+    for stage in summary["counts"]["by_stage"]:
+        rule = stage_rule(stage["stage"], facts.config)
+        title = f"{stage_title(stage['stage'])} ({rule})" if rule else stage_title(stage["stage"])
+        reasons = ", ".join(f"`{reason}` {count:,}" for reason, count in stage["reasons"].items())
+        rows.append(
+            (
+                _escape(title),
+                f"{stage['rows_in']:,}",
+                f"{stage['rejected']:,}",
+                f"{stage['rows_out']:,}",
+                reasons,
+            )
+        )
+    return "## Rows\n\n" + _table(("Stage", "Rows in", "Rejected", "Rows out", "Reasons"), rows, right=(1, 2, 3))
+
+
+def _models(facts: RunFacts) -> str:
+    text = "## Models\n\n" + _table(("For", "Model"), [(use, _escape(model)) for use, model in model_rows(facts)])
+    if facts.provenance.captioner is not None:
+        text += (
+            f"\n\nThe captioner was asked, decoding greedily with at most {facts.config['caption_max_new_tokens']} new "
+            f"tokens:\n\n{_fenced(facts.config['caption_prompt'], 'text')}"
+        )
+    return text
+
+
+def _columns(schema: pa.Schema) -> str:
+    rows = [(f"`{field.name}`", _dtype(field), _escape(COLUMN_NOTES.get(field.name, ""))) for field in schema]
+    return "## Columns\n\nA value that was not computed is null, never 0.\n\n" + _table(
+        ("Column", "Type", "Meaning"), rows
+    )
+
+
+def _scores(facts: RunFacts) -> str:
+    clip = facts.provenance.clip_model
+    lines = ["## Scores"]
+    if clip is None:
+        lines.append("No CLIP model was used: CLIP scores are null.")
+    else:
+        lines.append(
+            f"CLIP scores (`re_clip_score`, `org_clip_score`, `similarity`, where they are columns) are cosines, in "
+            f"[-1, 1], of the image's and the caption's embeddings by this run's CLIP model, {_escape(clip)}. They can "
+            "be compared with one another, not with scores of other CLIP models. A caption beyond the model's context "
+            "is cut before it is scored."
+        )
+    if facts.provenance.aesthetic_model is not None:
+        lines.append(f"Aesthetic scores are those of {_escape(facts.provenance.aesthetic_model)}, V2 scale, 1 to 10.")
+    lines.append("GPT-4V ratings (`re_gpt4v_score`, `org_gpt4v_score`, where they are columns) are null: nobody rated.")
+    return "\n\n".join(lines)
+
+
+def _repeat(facts: RunFacts, summary: dict[str, Any]) -> str:
+    made_by = f"beam-recap {summary['beam_recap_version']}"
+    packages = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
+    return (
+        f"## How to repeat it\n\n{_fenced(facts.command, 'sh')}\n\n"
+        f"Made with {made_by} ({_escape(packages)}); config digest `{facts.config_digest}`."
+    )
+
+
+_LICENCE = """## Licence
+
+The licence is `other` because there is no single one. This table is metadata: addresses, captions and scores. The
+pictures behind the addresses, and the original captions, keep the licences and rights of their owners, which were not
+checked; where the source states a licence of a picture, a column carries it. New captions also fall under the terms of
+the captioner's licence, and the rows under those of the dataset they were read from.
+"""
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    rule = ["---:" if column in right else "---" for column in range(len(header))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
+
+
+def _escape(text: str) -> str:
+    """A stranger's or a user's text on one line, with nothing left that Markdown or HTML would read."""
+    return _MARKDOWN_PUNCTUATION.sub(r"\\\1", " ".join(text.split()))
+
+
+def _fenced(text: str, language: str) -> str:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"

@@ -1,0 +1,75 @@
+"""One line on each column of ``data/``, for the dataset card."""
+
+from __future__ import annotations
+
+_SIMILARITY = "Cosine similarity, in [-1, 1], of image and original caption, by the run's CLIP model."
+_RECAPTION_SIMILARITY = "Cosine similarity, in [-1, 1], of image and new caption, by the run's CLIP model."
+_AESTHETIC = "Aesthetic score of the image, by the run's head (V2 scale, 1 to 10)."
+_NOT_RATED = "Null: nobody rated the captions with GPT-4V."
+_LICENSE = "What the source says about the picture's licence."
+_NSFW = "What the source says about unsafe content; not checked."
+_HEIGHT = "Height of the picture, in pixels, from the source where it says so."
+_WIDTH = "Width of the picture, in pixels, from the source where it says so."
+_SOURCE_ROW = "Position of the row in its source file."
+_KMEANS = "Cluster label; null until clusters are assigned."
+
+COLUMN_NOTES = {
+    # Recap-DataComp-1B
+    "url": "Where the picture was found.",
+    "re_caption": "The new caption, by the run's captioner.",
+    "org_caption": "The original caption (alt-text).",
+    "sha256": "SHA-256 of the picture's bytes as they came.",
+    "key": "Shard and row in img2dataset's form, or the tar's own key; depends on the layout, no identity.",
+    "re_clip_score": _RECAPTION_SIMILARITY,
+    "org_clip_score": _SIMILARITY,
+    "re_length": "Words of the new caption, parted by white space.",
+    "org_length": "Words of the original caption, parted by white space.",
+    "re_gpt4v_score": _NOT_RATED,
+    "org_gpt4v_score": _NOT_RATED,
+    # LAION text-debiased 100M
+    "SAMPLE_ID": "The source's own number of the row.",
+    "URL": "Where the picture was found.",
+    "TEXT": "The original caption (alt-text).",
+    "HEIGHT": _HEIGHT,
+    "WIDTH": _WIDTH,
+    "LICENSE": _LICENSE,
+    "NSFW": _NSFW,
+    "similarity": _SIMILARITY,
+    "ase_scores": _AESTHETIC,
+    "kmeans": _KMEANS,
+    "__index_level_0__": _SOURCE_ROW,
+    # The union of both
+    "sample_id": "The source's own number of the row.",
+    "source_row": _SOURCE_ROW,
+    "height": _HEIGHT,
+    "width": _WIDTH,
+    "license": _LICENSE,
+    "nsfw": _NSFW,
+    # Provenance
+    "uid": "The source's own id, else a digest of URL and caption.",
+    "clip_model": "The CLIP model of the scores.",
+    "aesthetic_model": "The head of the aesthetic score.",
+    "ocr_engine": "The text spotter.",
+    "captioner": "The model of the new caption.",
+    "config_digest": "Digest of everything that decides a row's outcome.",
+    # --extra_columns=true
+    "source_unit": "Source file and range of rows.",
+    "source_index": "Position of the row in that range.",
+    "original_width": "Width of the picture as it came, in pixels.",
+    "original_height": "Height of the picture as it came, in pixels.",
+    "image_format": "JPEG, PNG, WEBP or GIF.",
+    "clip_score": _SIMILARITY,
+    "caption_cut": "Whether the original caption was longer than CLIP's context.",
+    "aesthetic_score": _AESTHETIC,
+    "ocr_has_text": "Whether visible text was found.",
+    "ocr_text": "The visible text, in reading order.",
+    "ocr_boxes": "Boxes of visible text.",
+    "ocr_confidence": "Highest recognition score of a box, in [0, 1].",
+    "ocr_area": "Share of the image under boxes, in [0, 1].",
+    "ocr_complete": "False where reading stopped at the first text: text, boxes and area are lower bounds.",
+    "co_embedded_text_rate": "Share of the original caption's words that are also visible text, in [0, 1].",
+    "recaption_tokens": "Tokens of the new caption.",
+    "recaption_truncated": "Whether the new caption reached the longest length and may end mid-sentence.",
+    "recaption_clip_score": _RECAPTION_SIMILARITY,
+    "recaption_cut": "Whether the new caption was longer than CLIP's context.",
+}

@@ -1,0 +1,98 @@
+"""``summary.json``: what a run did, in numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from beam_recap import __version__
+from beam_recap.assemble import ShardStats
+
+if TYPE_CHECKING:
+    from beam_recap.report.run_report import RunFacts
+
+
+def build_summary(facts: RunFacts, stats: Sequence[ShardStats], finished_at: float) -> dict[str, Any]:
+    """The run as JSON values, keys in a fixed order.
+
+    Args:
+      facts: what was known when the run started.
+      stats: every output shard's, in order.
+      finished_at: unix time, s.
+
+    Returns:
+      ``counts.by_stage`` is a funnel: a stage's ``rows_in`` are the ``rows_out`` of the one before. ``kept_percent`` is
+      None where no row was read. ``timings.rows_per_s`` is None for a later attempt, whose counts include the rows of
+      earlier ones.
+    """
+    rows = sum(shard.rows for shard in stats)
+    kept = sum(shard.kept for shard in stats)
+    rejected: Counter[tuple[str, str]] = Counter()
+    by_reason: Counter[str] = Counter()
+    for shard in stats:
+        rejected.update(shard.rejected)
+    for (_, reason), count in rejected.items():
+        by_reason[reason] += count
+    elapsed = max(finished_at - facts.started_at, 0.0)
+    models = dataclasses.asdict(facts.provenance)
+    models.pop("config_digest")
+    return {
+        "beam_recap_version": __version__,
+        "preset": facts.preset,
+        "config_digest": facts.config_digest,
+        "config": facts.config,
+        "command": facts.command,
+        "models": models,
+        "versions": facts.versions,
+        "counts": {
+            "rows": rows,
+            "kept": kept,
+            "rejected": rejected.total(),
+            "kept_percent": round(100 * kept / rows, 2) if rows else None,
+            "by_stage": _funnel(rows, [stage for _, stage in facts.stages], rejected),
+            "by_reason": _most_first(by_reason),
+        },
+        "timings": {
+            "started_at": _utc(facts.started_at),
+            "finished_at": _utc(finished_at),
+            "elapsed_s": round(elapsed, 3),
+            "rows_per_s": round(rows / elapsed, 3) if elapsed and facts.attempt == 1 else None,
+            "attempt": facts.attempt,
+        },
+        "files": [
+            {"name": file.name, "rows": file.rows, "bytes": file.file_bytes, "sha256": file.sha256}
+            for shard in stats
+            for file in shard.files
+        ],
+    }
+
+
+def _funnel(rows: int, stages: Sequence[str], rejected: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
+    # A stage that the facts do not name comes last: its rejections must not vanish from the sum.
+    unnamed = sorted({stage for stage, _ in rejected} - set(stages))
+    funnel = []
+    for stage in (*stages, *unnamed):
+        reasons = Counter({reason: count for (at, reason), count in rejected.items() if at == stage})
+        rows_out = rows - reasons.total()
+        funnel.append(
+            {
+                "stage": stage,
+                "rows_in": rows,
+                "rejected": reasons.total(),
+                "rows_out": rows_out,
+                "reasons": _most_first(reasons),
+            }
+        )
+        rows = rows_out
+    return funnel
+
+
+def _most_first(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(((name, n) for name, n in counts.items() if n), key=lambda item: (-item[1], item[0])))
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
