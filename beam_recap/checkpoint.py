@@ -1,0 +1,180 @@
+"""The checkpoint: outcomes, appended as they come to small immutable files of their unit.
+
+``OUTPUT/_checkpoint/run.json`` says which config the checkpoint belongs to; ``outcomes/<unit id>/<attempt>-*.parquet``
+hold text and numbers only. A retried bundle may write an outcome twice, so readers keep one per place: of the latest
+attempt, a kept row before a rejected one, then the one whose reason and content sort first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from beam_recap import files
+from beam_recap.config import RecapConfig
+from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
+from beam_recap.units import unit_id
+
+DIRECTORY = "_checkpoint"
+
+# Pixels and embeddings stay in memory; everything else of a Sample is written.
+_ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), bytes: pa.binary()}
+_NOT_WRITTEN = ("image", "image_bytes", "image_embedding")
+
+
+def _fields() -> dict[str, pa.DataType]:
+    import typing
+
+    hints = typing.get_type_hints(Sample)
+    fields = {}
+    for field in dataclasses.fields(Sample):
+        if field.name not in _NOT_WRITTEN:
+            kinds = [
+                kind for kind in (typing.get_args(hints[field.name]) or (hints[field.name],)) if kind in _ARROW_TYPES
+            ]
+            fields[field.name] = _ARROW_TYPES[kinds[0]]
+    return fields
+
+
+_SAMPLE_FIELDS = _fields()
+_SCHEMA = pa.schema([*_SAMPLE_FIELDS.items(), ("stage", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
+
+
+class CheckpointMismatch(ValueError):
+    """The output directory holds something that this run cannot continue. The message says what."""
+
+
+def check(config: RecapConfig) -> dict[str, Any]:
+    """Finds what an earlier run of this config left in the output directory; writes nothing.
+
+    Returns:
+      The content of ``run.json``, as for a new directory if there is none.
+
+    Raises:
+      CheckpointMismatch: the directory belongs to another config, or holds files of something else.
+    """
+    path = files.join(config.output, DIRECTORY, "run.json")
+    identity = config.identity()
+    if files.exists(path):
+        try:
+            run = json.loads(files.read_bytes(path))
+            theirs, _ = dict(run["identity"]), int(run["attempts"])
+        except (ValueError, KeyError, TypeError):
+            raise CheckpointMismatch(f"has a {DIRECTORY}/run.json that cannot be read; give a new directory") from None
+        if theirs != identity:
+            raise CheckpointMismatch(_difference(theirs, identity))
+        return run
+    if files.holds_files(config.output):
+        raise CheckpointMismatch("is not empty and holds no checkpoint of this project; give a new directory")
+    return {"identity": identity, "digest": config.digest(), "attempts": 0}
+
+
+def claim(config: RecapConfig) -> int:
+    """Marks the output directory as this config's. Raises what `check` raises.
+
+    Returns:
+      The number of this attempt: 1 in a new directory.
+    """
+    run = check(config)
+    run["attempts"] += 1
+    path = files.join(config.output, DIRECTORY, "run.json")
+    files.write_bytes(path, (json.dumps(run, indent=1) + "\n").encode())
+    return int(run["attempts"])
+
+
+def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    changed = [
+        f"--{name} was {_shown(theirs.get(name))}, now {_shown(ours.get(name))}"
+        for name in {**theirs, **ours}
+        if theirs.get(name) != ours.get(name)
+    ]
+    return f"holds another run ({'; '.join(changed)}); give a new directory, or the flags of that run"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
+def write_outcomes(output: str, attempt: int, outcomes: Iterable[Outcome]) -> list[str]:
+    """Writes outcomes, one new file per unit, and returns the files' paths."""
+    by_unit: dict[str, list[dict[str, Any]]] = {}
+    for outcome in outcomes:
+        row = _row_of(outcome)
+        by_unit.setdefault(row["unit"], []).append(row)
+    paths = []
+    for unit, rows in by_unit.items():
+        path = files.join(_unit_directory(output, unit), f"{attempt:06d}-{uuid.uuid4().hex}.parquet")
+        buffer = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), buffer, compression="zstd")
+        files.write_bytes(path, buffer.getvalue())
+        paths.append(path)
+    return paths
+
+
+def done_indexes(output: str, unit: str, retry: str) -> set[int]:
+    """Indexes of the unit's rows that need no work.
+
+    Args:
+      output: the run's directory.
+      unit: the unit's name.
+      retry: ``none``; ``transient`` re-opens rejections that may pass now; ``all`` re-opens every rejection.
+    """
+    return {
+        index
+        for index, outcome in _read_unit(output, unit, ["index", "reason"]).items()
+        if not _reopens(outcome, retry)
+    }
+
+
+def read_outcomes(output: str, unit: str) -> list[Outcome]:
+    """The unit's outcomes, one per place, in order."""
+    rows = _read_unit(output, unit, None)
+    return [_outcome_of(rows[index]) for index in sorted(rows)]
+
+
+def _read_unit(output: str, unit: str, columns: list[str] | None) -> dict[int, dict[str, Any]]:
+    best: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+    for path in files.match_in(_unit_directory(output, unit), "*.parquet"):
+        attempt = int(path.rsplit("/", 1)[-1].split("-")[0])
+        for row in pq.read_table(io.BytesIO(files.read_bytes(path)), columns=columns).to_pylist():
+            # The latest attempt decides; within it a kept row (whose reason is ""), then the reason, then content, so
+            # that readers always agree, whichever columns they read.
+            rank = (-attempt, row["reason"] or "", json.dumps(row, sort_keys=True, default=repr))
+            index = row["index"]
+            if index not in best or rank < best[index][0]:
+                best[index] = (rank, row)
+    return {index: row for index, (_, row) in best.items()}
+
+
+def _reopens(row: dict[str, Any], retry: str) -> bool:
+    if row["reason"] is None or retry == "none":
+        return False
+    return retry == "all" or Reason(row["reason"]).is_transient
+
+
+def _row_of(outcome: Outcome) -> dict[str, Any]:
+    sample = outcome.sample if isinstance(outcome, Rejection) else outcome
+    row = {name: getattr(sample, name) for name in _SAMPLE_FIELDS}
+    if isinstance(outcome, Rejection):
+        row.update(stage=str(outcome.stage), reason=str(outcome.reason), detail=outcome.detail)
+    return row
+
+
+def _outcome_of(row: dict[str, Any]) -> Outcome:
+    sample = Sample(**{name: row[name] for name in _SAMPLE_FIELDS})
+    if row["reason"] is None:
+        return sample
+    return Rejection(sample=sample, stage=Stage(row["stage"]), reason=Reason(row["reason"]), detail=row["detail"])
+
+
+def _unit_directory(output: str, unit: str) -> str:
+    return files.join(output, DIRECTORY, "outcomes", unit_id(unit))

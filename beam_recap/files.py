@@ -1,0 +1,102 @@
+"""Files by path, local or ``gs://``, through Beam's FileSystems: nothing is visible under its name before it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from typing import IO, Any
+
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+_TEMPORARY = ".tmp-"
+
+
+def join(directory: str, *names: str) -> str:
+    """``directory/name/...`` for local and ``gs://`` paths alike."""
+    return "/".join((directory.rstrip("/"), *names))
+
+
+def absolute(pattern: str) -> str:
+    """A local path or glob from the root; others as they are."""
+    return pattern if "://" in pattern else os.path.abspath(pattern)
+
+
+def match(pattern: str) -> list[str]:
+    """Paths of the files that a glob (or a plain path) matches, sorted. Unfinished files do not count."""
+    if "://" in pattern:
+        (result,) = FileSystems.match([pattern])
+        paths = [metadata.path for metadata in result.metadata_list]
+    elif os.path.isfile(pattern):
+        paths = [pattern]
+    else:
+        paths = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
+    return sorted(path for path in paths if not path.rsplit("/", 1)[-1].startswith(_TEMPORARY))
+
+
+def match_in(directory: str, pattern: str) -> list[str]:
+    """`match` for a glob below a directory whose own name may hold glob characters."""
+    return match(join(directory if "://" in directory else glob.escape(directory), pattern))
+
+
+def holds_files(directory: str) -> bool:
+    """Whether there is any (finished) file below a directory; looks no further than the first."""
+    if "://" in directory:
+        return bool(match_in(directory, "**"))
+    return any(not name.startswith(_TEMPORARY) for _, _, names in os.walk(directory) for name in names)
+
+
+def open_read(path: str) -> IO[bytes]:
+    """Opens a file as it is (never decompressed), seekable."""
+    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+
+
+def read_bytes(path: str) -> bytes:
+    with open_read(path) as file:
+        return file.read()
+
+
+@contextlib.contextmanager
+def write_whole(path: str) -> Iterator[Any]:
+    """Opens a temporary file beside ``path`` for writing and renames it there when the block ends without error."""
+    directory, _, name = path.rpartition("/")
+    make_directory(directory)
+    temporary = f"{path.removesuffix(name)}{_TEMPORARY}{uuid.uuid4().hex}-{name}"
+    try:
+        with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            yield file
+        FileSystems.rename([temporary], [path])
+    except BaseException:
+        delete([temporary])
+        raise
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    with write_whole(path) as file:
+        file.write(data)
+
+
+def exists(path: str) -> bool:
+    return FileSystems.exists(path)
+
+
+def make_directory(path: str) -> None:
+    """Makes a local directory and its parents; object stores have none to make."""
+    if "://" not in path and path:
+        os.makedirs(path, exist_ok=True)
+
+
+def delete(paths: list[str]) -> None:
+    """Deletes files or whole directories; what is not there is no error."""
+    for path in paths:
+        with contextlib.suppress(BeamIOError, OSError):
+            if "://" in path:
+                FileSystems.delete([path])
+            elif os.path.isdir(path):  # Beam would take the path for a glob, and delete what it matches
+                shutil.rmtree(path)
+            else:
+                os.remove(path)

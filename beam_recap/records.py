@@ -1,0 +1,209 @@
+"""The rows: a `Sample` on its way through the pipeline, and the `Rejection` it may end as.
+
+A row's *place* is (unit, index): a unit is a fixed range of one input shard, so a place depends neither on workers nor
+on timing. Every input row ends in exactly one outcome: the finished `Sample`, or one `Rejection`.
+
+Both types travel with a coder of their own. Beam's RowCoder would lose the type between processes (elements come back
+as generated tuples), and its default coder is eight times slower.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+
+MAX_DETAIL_CHARS = 500
+
+
+class Stage(StrEnum):
+    """Where a row can be rejected. The values are written to the `stage` column of ``rejected/``."""
+
+    READ = "read"
+    FETCH = "fetch"
+    CLIP = "clip"
+    AESTHETIC = "aesthetic"
+    OCR = "ocr"
+    CAPTION = "caption"
+    RESCORE = "rescore"
+
+
+class Reason(StrEnum):
+    """Why a row was rejected. The values are written to the `reason` column of ``rejected/``."""
+
+    # read
+    CORRUPT_SHARD = "corrupt_shard"
+    MISSING_URL = "missing_url"
+    MISSING_IMAGE = "missing_image"
+    # fetch
+    INVALID_URL = "invalid_url"
+    BLOCKED_ADDRESS = "blocked_address"
+    DNS_ERROR = "dns_error"
+    CONNECTION_ERROR = "connection_error"
+    TLS_ERROR = "tls_error"
+    TIMEOUT = "timeout"
+    TOO_MANY_REDIRECTS = "too_many_redirects"
+    HTTP_4XX = "http_4xx"
+    HTTP_429 = "http_429"
+    HTTP_5XX = "http_5xx"
+    TOO_MANY_BYTES = "too_many_bytes"
+    EMPTY_BODY = "empty_body"
+    # decode (still the fetch stage)
+    NOT_AN_IMAGE = "not_an_image"
+    CORRUPT_IMAGE = "corrupt_image"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_SMALL = "too_small"
+    TOO_ELONGATED = "too_elongated"
+    # filters
+    MISSING_CAPTION = "missing_caption"
+    LOW_CLIP_SCORE = "low_clip_score"
+    LOW_AESTHETIC_SCORE = "low_aesthetic_score"
+    HAS_TEXT = "has_text"
+    # models
+    EMPTY_RECAPTION = "empty_recaption"
+    NON_FINITE = "non_finite"
+    OUT_OF_MEMORY = "out_of_memory"
+    MODEL_ERROR = "model_error"
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether another try, later, may end differently: what ``--retry=transient`` re-opens."""
+        return self in _TRANSIENT
+
+
+_TRANSIENT = frozenset(
+    {
+        Reason.DNS_ERROR,
+        Reason.CONNECTION_ERROR,
+        Reason.TIMEOUT,
+        Reason.HTTP_429,
+        Reason.HTTP_5XX,
+        Reason.OUT_OF_MEMORY,
+        Reason.MODEL_ERROR,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One image-text pair. A value that was not computed is None, never 0."""
+
+    # Its place.
+    unit: str
+    index: int
+
+    # What its source says.
+    uid: str  # the source's own id, else a digest of (url, caption)
+    key: str  # img2dataset-style: shard number and row, or the tar's own key; depends on the layout, no identity
+    url: str | None = None
+    caption: str | None = None  # the original alt-text
+    source_row: int | None = None  # position in its shard
+    source_id: int | None = None  # LAION's SAMPLE_ID
+    source_width: int | None = None  # px
+    source_height: int | None = None  # px
+    license: str | None = None
+    nsfw: str | None = None
+
+    # FetchImage.
+    image_bytes: bytes | None = None  # encoded, from a tar; None once decoded
+    image: np.ndarray | None = None  # RGB, uint8 [H, W, 3], upright, long side <= --image_size px
+    sha256: str | None = None  # of the encoded bytes as they came
+    width: int | None = None  # px, of the upright image as it came
+    height: int | None = None  # px
+    image_format: str | None = None  # "JPEG", "PNG", "WEBP", "GIF"
+    thumbnail: bytes | None = None  # JPEG, for the report; only on a few rows
+
+    # ScoreCLIP and AestheticFilter.
+    image_embedding: np.ndarray | None = None  # unit length, float32 [D]
+    clip_score: float | None = None  # cosine of image and original caption, [-1, 1]
+    caption_cut: bool | None = None  # the original caption did not fit CLIP's context
+    aesthetic_score: float | None = None  # the head's scale; 1-10 for SAC+LOGOS+AVA1
+
+    # OCRFilter.
+    ocr_has_text: bool | None = None
+    ocr_text: str | None = None  # accepted texts in reading order, joined by spaces; "" if none
+    ocr_boxes: int | None = None  # accepted boxes
+    ocr_confidence: float | None = None  # highest accepted recognition score, [0, 1]
+    ocr_area: float | None = None  # share of the image under accepted boxes, [0, 1]
+    ocr_complete: bool | None = None  # False after an early exit: text, boxes and area are lower bounds
+
+    # CaptionImage and the second ScoreCLIP.
+    recaption: str | None = None
+    recaption_tokens: int | None = None  # new tokens, without the end token
+    recaption_truncated: bool | None = None  # no end token within the limit
+    recaption_clip_score: float | None = None  # cosine of image and recaption, [-1, 1]
+    recaption_cut: bool | None = None  # the recaption did not fit CLIP's context
+
+    def reject(self, stage: Stage, reason: Reason, detail: str = "") -> Rejection:
+        """This row's rejection. It keeps the text and the numbers known so far, never pixels."""
+        return Rejection(sample=self.without_image(), stage=stage, reason=reason, detail=detail[:MAX_DETAIL_CHARS])
+
+    def without_image(self) -> Sample:
+        """The same row with text and numbers only (and its thumbnail, if it has one)."""
+        return dataclasses.replace(self, image=None, image_bytes=None, image_embedding=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """A row that is out, and why."""
+
+    sample: Sample  # what was known by then, without pixels
+    stage: Stage
+    reason: Reason
+    detail: str = ""  # at most 500 characters
+
+
+Outcome = Sample | Rejection
+
+_SAMPLE_FIELDS = tuple(f.name for f in dataclasses.fields(Sample))
+
+
+def _sample_state(sample: Sample) -> tuple[Any, ...]:
+    return tuple(getattr(sample, name) for name in _SAMPLE_FIELDS)
+
+
+def _sample_from(state: tuple[Any, ...]) -> Sample:
+    return Sample(**dict(zip(_SAMPLE_FIELDS, state, strict=True)))
+
+
+class SampleCoder(beam.coders.Coder):
+    """Encodes a `Sample` as the tuple of its fields; the exact type comes back on every worker."""
+
+    def encode(self, value: Sample) -> bytes:
+        return pickle.dumps(_sample_state(value), protocol=5)
+
+    def decode(self, encoded: bytes) -> Sample:
+        return _sample_from(pickle.loads(encoded))  # noqa: S301 - written by encode above, between workers of one run
+
+    def is_deterministic(self) -> bool:
+        return False
+
+    def to_type_hint(self) -> type[Sample]:
+        return Sample
+
+
+class RejectionCoder(beam.coders.Coder):
+    """Encodes a `Rejection` as the tuple of its fields."""
+
+    def encode(self, value: Rejection) -> bytes:
+        state = (_sample_state(value.sample), str(value.stage), str(value.reason), value.detail)
+        return pickle.dumps(state, protocol=5)
+
+    def decode(self, encoded: bytes) -> Rejection:
+        sample, stage, reason, detail = pickle.loads(encoded)  # noqa: S301 - as in SampleCoder
+        return Rejection(sample=_sample_from(sample), stage=Stage(stage), reason=Reason(reason), detail=detail)
+
+    def is_deterministic(self) -> bool:
+        return False
+
+    def to_type_hint(self) -> type[Rejection]:
+        return Rejection
+
+
+beam.coders.registry.register_coder(Sample, SampleCoder)
+beam.coders.registry.register_coder(Rejection, RejectionCoder)

@@ -1,0 +1,177 @@
+"""The columns that each preset writes, with their order and types exactly as published.
+
+Sources: the dataset cards of Recap-DataComp-1B and LAION text-debiased 100M.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from beam_recap.ocr.text_rate import text_rates
+from beam_recap.records import Rejection, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its name, its type and its value for a kept row."""
+
+    name: str
+    type: pa.DataType
+    value: Callable[[Sample], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What made a row's values. Names of models, None where there is none."""
+
+    clip_model: str | None
+    aesthetic_model: str | None
+    ocr_engine: str | None
+    captioner: str | None
+    config_digest: str
+
+
+def _words(text: str | None) -> int | None:
+    """Words, as Recap-DataComp-1B counts a caption's length (mean 49.43 against 10.22)."""
+    return None if text is None else len(text.split())
+
+
+def _float(value: int | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _text_rate(sample: Sample) -> float | None:
+    return text_rates(sample.caption, sample.ocr_text).normalised
+
+
+_STRING, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+# Recap-DataComp-1B, config "default". The two scores are cosines of the run's CLIP model; nobody rated the captions
+# with GPT-4V, so those are null.
+_RECAP = (
+    Column("url", _STRING, lambda s: s.url),
+    Column("re_caption", _STRING, lambda s: s.recaption),
+    Column("org_caption", _STRING, lambda s: s.caption),
+    Column("sha256", _STRING, lambda s: s.sha256),
+    Column("key", _STRING, lambda s: s.key),
+    Column("re_clip_score", _FLOAT, lambda s: s.recaption_clip_score),
+    Column("org_clip_score", _FLOAT, lambda s: s.clip_score),
+    Column("re_length", _INT, lambda s: _words(s.recaption)),
+    Column("org_length", _INT, lambda s: _words(s.caption)),
+    Column("re_gpt4v_score", _INT, lambda s: None),
+    Column("org_gpt4v_score", _INT, lambda s: None),
+)
+
+# LAION text-debiased 100M. HEIGHT and WIDTH are floats there; kmeans is null until clusters are assigned.
+_TEXT_DEBIASED = (
+    Column("SAMPLE_ID", _INT, lambda s: s.source_id),
+    Column("URL", _STRING, lambda s: s.url),
+    Column("TEXT", _STRING, lambda s: s.caption),
+    Column("HEIGHT", _FLOAT, lambda s: _float(s.source_height if s.source_height is not None else s.height)),
+    Column("WIDTH", _FLOAT, lambda s: _float(s.source_width if s.source_width is not None else s.width)),
+    Column("LICENSE", _STRING, lambda s: s.license),
+    Column("NSFW", _STRING, lambda s: s.nsfw),
+    Column("similarity", _FLOAT, lambda s: s.clip_score),
+    Column("ase_scores", _FLOAT, lambda s: s.aesthetic_score),
+    Column("kmeans", _INT, lambda s: None),
+    Column("__index_level_0__", _INT, lambda s: s.source_row),
+)
+
+
+def _union() -> tuple[Column, ...]:
+    """Both schemas in snake case, without the columns that would say the same twice."""
+    same = {"URL": "url", "TEXT": "org_caption", "__index_level_0__": "source_row"}
+    renamed = [
+        Column(same.get(column.name, column.name.lower()), column.type, column.value) for column in _TEXT_DEBIASED
+    ]
+    names = {column.name for column in _RECAP}
+    return (*_RECAP, *(column for column in renamed if column.name not in names))
+
+
+def _provenance(provenance: Provenance) -> tuple[Column, ...]:
+    return (
+        Column("uid", _STRING, lambda s: s.uid),
+        Column("clip_model", _STRING, lambda s: provenance.clip_model),
+        Column("aesthetic_model", _STRING, lambda s: provenance.aesthetic_model),
+        Column("ocr_engine", _STRING, lambda s: provenance.ocr_engine),
+        Column("captioner", _STRING, lambda s: provenance.captioner),
+        Column("config_digest", _STRING, lambda s: provenance.config_digest),
+    )
+
+
+_EXTRA = (
+    Column("source_unit", _STRING, lambda s: s.unit),
+    Column("source_index", _INT, lambda s: s.index),
+    Column("original_width", _INT, lambda s: s.width),
+    Column("original_height", _INT, lambda s: s.height),
+    Column("image_format", _STRING, lambda s: s.image_format),
+    Column("clip_score", _FLOAT, lambda s: s.clip_score),
+    Column("caption_cut", _BOOL, lambda s: s.caption_cut),
+    Column("aesthetic_score", _FLOAT, lambda s: s.aesthetic_score),
+    Column("ocr_has_text", _BOOL, lambda s: s.ocr_has_text),
+    Column("ocr_text", _STRING, lambda s: s.ocr_text),
+    Column("ocr_boxes", _INT, lambda s: s.ocr_boxes),
+    Column("ocr_confidence", _FLOAT, lambda s: s.ocr_confidence),
+    Column("ocr_area", _FLOAT, lambda s: s.ocr_area),
+    Column("ocr_complete", _BOOL, lambda s: s.ocr_complete),
+    Column("co_embedded_text_rate", _FLOAT, _text_rate),
+    Column("recaption_tokens", _INT, lambda s: s.recaption_tokens),
+    Column("recaption_truncated", _BOOL, lambda s: s.recaption_truncated),
+    Column("recaption_clip_score", _FLOAT, lambda s: s.recaption_clip_score),
+    Column("recaption_cut", _BOOL, lambda s: s.recaption_cut),
+)
+
+_REJECTED_SCORES = ("clip_score", "aesthetic_score", "ocr_has_text", "ocr_text", "ocr_boxes", "ocr_confidence", "ocr_area", "ocr_complete", "co_embedded_text_rate")  # fmt: skip
+
+
+def kept_columns(preset: str, extra_columns: bool, provenance: Provenance) -> tuple[Column, ...]:
+    """The columns of ``data/`` for a preset, the published ones first."""
+    columns = {
+        "recap": lambda: _RECAP,
+        "text-debiased": lambda: _TEXT_DEBIASED,
+        "recap-debiased": lambda: (*_union(), *_provenance(provenance)),
+    }[preset]()
+    if extra_columns:
+        names = {column.name for column in columns}
+        more = (*_provenance(provenance), *_EXTRA)
+        columns = (*columns, *(column for column in more if column.name not in names))
+    return columns
+
+
+def kept_schema(columns: tuple[Column, ...]) -> pa.Schema:
+    return pa.schema([(column.name, column.type) for column in columns])
+
+
+def kept_row(columns: tuple[Column, ...], sample: Sample) -> dict[str, Any]:
+    return {column.name: column.value(sample) for column in columns}
+
+
+_REJECTED = tuple(column for column in _EXTRA if column.name in _REJECTED_SCORES)
+REJECTED_SCHEMA = pa.schema(
+    [(name, _STRING) for name in ("uid", "key", "url", "caption", "stage", "reason", "detail")]
+    + [("source_row", _INT), ("sha256", _STRING), ("width", _INT), ("height", _INT)]
+    + [(column.name, column.type) for column in _REJECTED]
+)
+
+
+def rejected_row(rejection: Rejection) -> dict[str, Any]:
+    """A row of ``rejected/``: identity, reason, and the scores known by then."""
+    sample = rejection.sample
+    return {
+        "uid": sample.uid,
+        "key": sample.key,
+        "url": sample.url,
+        "caption": sample.caption,
+        "stage": str(rejection.stage),
+        "reason": str(rejection.reason),
+        "detail": rejection.detail,
+        "source_row": sample.source_row,
+        "sha256": sample.sha256,
+        "width": sample.width,
+        "height": sample.height,
+        **{column.name: column.value(sample) for column in _REJECTED},
+    }

@@ -1,0 +1,54 @@
+"""Packaging; also what Dataflow's ``--setup_file=./setup.py`` builds and installs on its workers."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+INIT = Path(__file__).parent / "beam_recap" / "__init__.py"
+
+setup(
+    name="beam-recap",
+    version=re.search(r'__version__ = "(.+)"', INIT.read_text()).group(1),
+    description="Turns shards of noisy image-text rows into filtered, scored, re-captioned datasets.",
+    python_requires=">=3.11",
+    # Listed by hand: several packages lie at the top level, and tests must not travel to workers.
+    packages=[
+        "beam_recap",
+        "beam_recap.demo",
+        "beam_recap.fetch",
+        "beam_recap.models",
+        "beam_recap.ocr",
+        "beam_recap.report",
+        "pipelines",
+        "transforms",
+    ],
+    package_data={
+        "beam_recap.demo": ["shard/*.tar", "models/*", "models/clip/*", "models/llava/*"],
+        "beam_recap.report": ["*.html"],
+    },
+    install_requires=[
+        "apache-beam[gcp]==2.77.0",
+        "certifi",
+        "google-cloud-storage>=3.17",
+        "idna",
+        "jinja2>=3.1",
+        "numpy>=2",
+        "onnxruntime>=1.31",
+        "open_clip_torch==3.3.0",
+        "opencv-python-headless>=5",
+        "pillow>=12.1.1,<13",
+        "pyarrow>=25",
+        "pycurl>=7.49",
+        "pyyaml",
+        "rapidocr==3.10.0",
+        "safetensors>=0.8",
+        # 2.13.0 is left out: some machines offer a CPU build of it that breaks torchvision.
+        "torch>=2.9,!=2.13.0",
+        "torchvision>=0.24",
+        "transformers>=5.23,<6",
+    ],
+    extras_require={
+        "dev": ["build", "mypy", "pytest", "pytest-timeout", "pytest-xdist", "ruff", "setuptools"],
+    },
+)

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from beam_recap.records import Reason, Sample, Stage
+from beam_recap.schemas import (
+    REJECTED_SCHEMA,
+    Provenance,
+    kept_columns,
+    kept_row,
+    kept_schema,
+    rejected_row,
+)
+
+PROVENANCE = Provenance("ViT-L-14/openai", "head@0123", "rapidocr", "llava@abc", "f00d")
+
+# As published: Recap-DataComp-1B, config "default".
+RECAP = [
+    ("url", "string"),
+    ("re_caption", "string"),
+    ("org_caption", "string"),
+    ("sha256", "string"),
+    ("key", "string"),
+    ("re_clip_score", "float64"),
+    ("org_clip_score", "float64"),
+    ("re_length", "int64"),
+    ("org_length", "int64"),
+    ("re_gpt4v_score", "int64"),
+    ("org_gpt4v_score", "int64"),
+]
+# As published: LAION text-debiased 100M, dataset card.
+TEXT_DEBIASED = [
+    ("SAMPLE_ID", "int64"),
+    ("URL", "string"),
+    ("TEXT", "string"),
+    ("HEIGHT", "float64"),
+    ("WIDTH", "float64"),
+    ("LICENSE", "string"),
+    ("NSFW", "string"),
+    ("similarity", "float64"),
+    ("ase_scores", "float64"),
+    ("kmeans", "int64"),
+    ("__index_level_0__", "int64"),
+]
+RECAP_DEBIASED = [
+    *RECAP,
+    ("sample_id", "int64"),
+    ("height", "float64"),
+    ("width", "float64"),
+    ("license", "string"),
+    ("nsfw", "string"),
+    ("similarity", "float64"),
+    ("ase_scores", "float64"),
+    ("kmeans", "int64"),
+    ("source_row", "int64"),
+    ("uid", "string"),
+    ("clip_model", "string"),
+    ("aesthetic_model", "string"),
+    ("ocr_engine", "string"),
+    ("captioner", "string"),
+    ("config_digest", "string"),
+]
+PUBLISHED = {"recap": RECAP, "text-debiased": TEXT_DEBIASED, "recap-debiased": RECAP_DEBIASED}
+
+FULL = Sample(
+    unit="/in/a.parquet[0:9]",
+    index=4,
+    uid="u4",
+    key="000000004",
+    url="http://x/a.jpg",
+    caption="SALE a red  shoe",
+    source_row=4,
+    source_id=99,
+    source_width=1000,
+    source_height=500,
+    license="?",
+    nsfw="UNLIKELY",
+    sha256="ab",
+    width=640,
+    height=320,
+    image_format="JPEG",
+    clip_score=0.31,
+    caption_cut=False,
+    aesthetic_score=5.5,
+    ocr_has_text=True,
+    ocr_text="sale",
+    ocr_boxes=1,
+    ocr_confidence=0.9,
+    ocr_area=0.1,
+    ocr_complete=True,
+    recaption="A red shoe on a white table.",
+    recaption_tokens=9,
+    recaption_truncated=False,
+    recaption_clip_score=0.33,
+    recaption_cut=False,
+)
+BARE = Sample(unit="u", index=0, uid="x", key="k")
+
+
+def types(schema: pa.Schema) -> list[tuple[str, str]]:
+    names = {pa.string(): "string", pa.int64(): "int64", pa.float64(): "float64", pa.bool_(): "bool"}
+    return [(field.name, names[field.type]) for field in schema]
+
+
+@pytest.mark.parametrize("preset", PUBLISHED)
+def test_columns_are_the_published_ones_in_their_order(preset: str) -> None:
+    assert types(kept_schema(kept_columns(preset, False, PROVENANCE))) == PUBLISHED[preset]
+
+
+@pytest.mark.parametrize("preset", PUBLISHED)
+def test_extra_columns_come_after_the_published_ones(preset: str) -> None:
+    columns = types(kept_schema(kept_columns(preset, True, PROVENANCE)))
+    assert columns[: len(PUBLISHED[preset])] == PUBLISHED[preset]
+    names = [name for name, _ in columns]
+    assert len(names) == len(set(names))
+    assert {"uid", "clip_model", "config_digest", "original_width", "ocr_text", "co_embedded_text_rate"} <= set(names)
+    assert {"recaption_tokens", "recaption_truncated", "source_unit", "source_index"} <= set(names)
+
+
+def test_rejected_columns() -> None:
+    assert types(REJECTED_SCHEMA) == [
+        *((name, "string") for name in ("uid", "key", "url", "caption", "stage", "reason", "detail")),
+        ("source_row", "int64"),
+        ("sha256", "string"),
+        ("width", "int64"),
+        ("height", "int64"),
+        ("clip_score", "float64"),
+        ("aesthetic_score", "float64"),
+        ("ocr_has_text", "bool"),
+        ("ocr_text", "string"),
+        ("ocr_boxes", "int64"),
+        ("ocr_confidence", "float64"),
+        ("ocr_area", "float64"),
+        ("ocr_complete", "bool"),
+        ("co_embedded_text_rate", "float64"),
+    ]
+
+
+def test_a_recap_row() -> None:
+    assert kept_row(kept_columns("recap", False, PROVENANCE), FULL) == {
+        "url": "http://x/a.jpg",
+        "re_caption": "A red shoe on a white table.",
+        "org_caption": "SALE a red  shoe",
+        "sha256": "ab",
+        "key": "000000004",
+        "re_clip_score": 0.33,
+        "org_clip_score": 0.31,
+        "re_length": 7,
+        "org_length": 4,
+        "re_gpt4v_score": None,
+        "org_gpt4v_score": None,
+    }
+
+
+def test_a_text_debiased_row() -> None:
+    row = kept_row(kept_columns("text-debiased", False, PROVENANCE), FULL)
+    assert row == {
+        "SAMPLE_ID": 99,
+        "URL": "http://x/a.jpg",
+        "TEXT": "SALE a red  shoe",
+        "HEIGHT": 500.0,
+        "WIDTH": 1000.0,
+        "LICENSE": "?",
+        "NSFW": "UNLIKELY",
+        "similarity": 0.31,
+        "ase_scores": 5.5,
+        "kmeans": None,
+        "__index_level_0__": 4,
+    }
+    assert isinstance(row["HEIGHT"], float)
+
+
+@pytest.mark.parametrize(
+    ("source", "own", "written"), [(None, 320, 320.0), (0, 320, 0.0), (500, None, 500.0), (None, None, None)]
+)
+def test_the_sources_size_comes_first(source: int | None, own: int | None, written: float | None) -> None:
+    sample = Sample(unit="u", index=0, uid="x", key="k", source_height=source, height=own)
+    assert kept_row(kept_columns("text-debiased", False, PROVENANCE), sample)["HEIGHT"] == written
+
+
+def test_provenance_names_the_models() -> None:
+    row = kept_row(kept_columns("recap-debiased", False, PROVENANCE), FULL)
+    names = ("uid", "clip_model", "aesthetic_model", "ocr_engine", "captioner", "config_digest")
+    assert [row[name] for name in names] == ["u4", "ViT-L-14/openai", "head@0123", "rapidocr", "llava@abc", "f00d"]
+    none = kept_columns("recap-debiased", False, Provenance(None, None, None, None, "f00d"))
+    assert [kept_row(none, FULL)[name] for name in names[1:5]] == [None] * 4
+
+
+@pytest.mark.parametrize("preset", PUBLISHED)
+def test_what_is_not_known_is_null_and_never_0(preset: str) -> None:
+    columns = kept_columns(preset, True, Provenance(None, None, None, None, "f00d"))
+    row = kept_row(columns, BARE)
+    known = {name for name, value in row.items() if value is not None}
+    assert known <= {"key", "uid", "source_unit", "source_index", "config_digest"}
+    assert {"source_unit", "source_index"} <= known
+    nulls = set(row) - known
+    table = pa.Table.from_pylist([row], schema=kept_schema(columns))
+    assert all(table.column(name).null_count == 1 for name in nulls)
+
+
+def test_an_empty_text_is_no_null() -> None:
+    sample = Sample(
+        unit="u", index=0, uid="x", key="k", caption="a", recaption="", ocr_text="", ocr_boxes=0, clip_score=0.0
+    )
+    row = kept_row(kept_columns("recap", True, PROVENANCE), sample)
+    assert (row["re_length"], row["re_caption"], row["ocr_text"], row["ocr_boxes"]) == (0, "", "", 0)
+    assert (row["org_clip_score"], row["co_embedded_text_rate"]) == (0.0, 0.0)
+
+
+def test_a_rejected_row_keeps_what_was_known() -> None:
+    row = rejected_row(FULL.reject(Stage.OCR, Reason.HAS_TEXT, "1 box"))
+    assert list(row) == REJECTED_SCHEMA.names
+    assert (row["uid"], row["key"], row["url"], row["caption"]) == ("u4", "000000004", "http://x/a.jpg", FULL.caption)
+    assert (row["stage"], row["reason"], row["detail"], row["source_row"]) == ("ocr", "has_text", "1 box", 4)
+    assert (row["width"], row["height"], row["clip_score"], row["ocr_boxes"]) == (640, 320, 0.31, 1)
+    assert row["co_embedded_text_rate"] == 0.25
+
+
+def test_a_row_rejected_early_has_no_scores() -> None:
+    row = rejected_row(BARE.reject(Stage.READ, Reason.CORRUPT_SHARD))
+    assert {name for name, value in row.items() if value is not None} == {"uid", "key", "stage", "reason", "detail"}
+    assert pa.Table.from_pylist([row], schema=REJECTED_SCHEMA).num_rows == 1

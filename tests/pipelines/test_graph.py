@@ -1,0 +1,74 @@
+"""The graph: what is fused, what crosses a shuffle, and with which coder."""
+
+from __future__ import annotations
+
+import apache_beam as beam
+import pytest
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+
+from beam_recap.config import RecapConfig
+from pipelines.recap import build_pipeline
+
+STAGES = ("FetchImage", "ScoreCLIP", "AestheticFilter", "OCRFilter", "CaptionImage", "RescoreCaption")
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    config = RecapConfig.from_flags({"output": str(tmp_path_factory.mktemp("graph") / "out")})
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    build_pipeline(pipeline, config)
+    return pipeline
+
+
+def test_reading_to_checkpoint_is_one_fused_stage(pipeline):
+    """Then pixels stay in memory, and outcomes are written while rows are still read."""
+    _, stages = FnApiRunner().create_stages(pipeline.to_runner_api())
+    (fused,) = (stage for stage in stages if "ReadShards/ReadUnits" in _names(stage))
+    names = _names(fused)
+    for label in STAGES:
+        assert f"{label}/Outcomes/Part" in names
+    writers = [f"Checkpoint/WriteRejectedBy{label}" for label in ("Read", *STAGES)]
+    assert {"Checkpoint/WriteKept", *writers} <= names
+
+
+def test_rows_have_their_own_coders(pipeline):
+    proto = pipeline.to_runner_api()
+    transforms = proto.components.transforms.values()
+    for label in STAGES:
+        (part,) = (t for t in transforms if t.unique_name == f"{label}/Outcomes/Part/Part" or _is_part(t, label))
+        coders = {tag: _coder(proto, name) for tag, name in part.outputs.items()}
+        assert len(coders) == 2
+        assert any("SampleCoder" in coder for coder in coders.values())
+        assert any("RejectionCoder" in coder for coder in coders.values())
+
+
+def test_every_step_has_a_label_of_its_own(pipeline):
+    names = [t.unique_name for t in pipeline.to_runner_api().components.transforms.values() if t.unique_name]
+    ours = [name for name in names if name.split("/")[0] in ("ReadShards", "Checkpoint", "WriteParquet", "WriteSummary", *STAGES)]
+    assert len(ours) == len(set(ours)) > 40
+    assert not [name for name in ours if "lambda" in name or "ParDo(" in name.split("/")[-1] and len(name.split("/")) < 3]
+
+
+def test_the_graph_is_small(pipeline):
+    """Dataflow refuses jobs above 10 MB."""
+    assert len(pipeline.to_runner_api().SerializeToString()) < 500_000
+
+
+def test_off_stages_are_not_in_the_graph(tmp_path):
+    flags = {"input": "x.parquet", "output": str(tmp_path / "out"), "preset": "text-debiased", "ocr": "none"}
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    outputs = build_pipeline(pipeline, RecapConfig.from_flags(flags))
+    assert list(outputs.rejected) == ["Read", "FetchImage", "ScoreCLIP", "AestheticFilter"]
+
+
+def _names(stage):
+    return {transform.unique_name for transform in stage.transforms}
+
+
+def _is_part(transform, label):
+    return transform.unique_name == f"{label}/Outcomes/Part" and not transform.subtransforms
+
+
+def _coder(proto, pcollection):
+    coder = proto.components.coders[proto.components.pcollections[pcollection].coder_id]
+    return str(coder.spec.payload) + coder.spec.urn

@@ -1,0 +1,71 @@
+"""Ctrl-C ends the command in seconds; a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from support.recap_runs import ROOT, assert_accounts, final_bytes, run_command
+from support.shards import jpeg, write_parquet
+from support.web_server import WebServer
+
+
+def _start(*flags: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "pipelines.recap", "--runner=DirectRunner", *flags]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+
+
+@pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
+def test_interrupt(tmp_path, mode):
+    with WebServer({"/a.jpg": jpeg(60, 60, "red")}) as web:
+        shard = tmp_path / "in.parquet"
+        write_parquet(shard, {"url": [web.url("/slow/1/a.jpg")] * 300, "text": ["a"] * 300})
+        flags = ["--captioner=none", "--clip_model=none", "--allow_private_hosts=true", "--fetch_concurrency=4"]
+        process = _start(
+            f"--input={shard}",
+            f"--output={tmp_path}/out",
+            f"--direct_running_mode={mode}",
+            "--direct_num_workers=1",
+            *flags,
+        )
+        deadline = time.monotonic() + 90
+        while not web.requests and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert web.requests
+        time.sleep(1)
+        interrupted = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        assert time.monotonic() - interrupted < 20
+        assert process.returncode == 130
+        assert "the same command goes on" in said
+
+
+def test_kill_and_go_on(tmp_path):
+    """Units that were finished before the kill are not fetched again, and the result is that of a quiet run."""
+    with WebServer({"/a.jpg": jpeg(60, 60, "red")}) as web:
+        shard = tmp_path / "in.parquet"
+        paths = [f"/slow/0.01/a.jpg?row={i}" for i in range(1500)]
+        write_parquet(shard, {"url": [web.url(path) for path in paths], "text": ["a"] * len(paths)})
+        flags = ["--captioner=none", "--clip_model=none", "--allow_private_hosts=true", "--unit_rows=100"]
+        process = _start(f"--input={shard}", f"--output={tmp_path}/out", *flags, "--fetch_concurrency=4")
+        outcomes = tmp_path / "out" / "_checkpoint" / "outcomes"
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None and not list(outcomes.rglob("[0-9]*.parquet")):
+            time.sleep(0.01)
+        process.kill()
+        process.communicate()
+        assert list(outcomes.rglob("[0-9]*.parquet"))
+        assert not (tmp_path / "out" / "data").exists()
+        again = run_command(f"--input={shard}", f"--output={tmp_path}/out", *flags)
+        assert again.returncode == 0, again.stderr
+        assert_accounts(tmp_path / "out", len(paths))
+        twice = sum(count > 1 for count in web.requests.values())
+        assert twice <= 1000  # at least the 500 rows of the first flush were not fetched again
+        quiet = run_command(f"--input={shard}", f"--output={tmp_path}/quiet", *flags)
+        assert quiet.returncode == 0, quiet.stderr
+        assert final_bytes(tmp_path / "out") == final_bytes(tmp_path / "quiet")

@@ -1,0 +1,87 @@
+"""The package holds what workers need: every package of ours, the models, and no tests."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+from support.recap_runs import ROOT
+
+from beam_recap.config import RecapConfig
+from beam_recap.options import parse_options
+
+
+def _setup_arguments() -> dict[str, object]:
+    calls = [node for node in ast.walk(ast.parse((ROOT / "setup.py").read_text())) if isinstance(node, ast.Call)]
+    call = next(call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "setup")
+    return {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg != "version"}
+
+
+def test_every_package_is_listed():
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for top in ("beam_recap", "pipelines", "transforms")
+        for path in (ROOT / top).rglob("__init__.py")
+    }
+    assert set(_setup_arguments()["packages"]) == found
+
+
+def test_pins_agree_with_setup():
+    pinned = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().split())
+    for requirement in _setup_arguments()["install_requires"]:
+        name = requirement.replace("[gcp]", "").replace("_", "-")
+        for separator in ("==", ">=", "<", "!"):
+            name = name.split(separator)[0]
+        assert name in pinned
+        if "==" in requirement:
+            assert pinned[name] == requirement.split("==")[1]
+    assert pinned["torch"] != "2.13.0"
+
+
+def test_source_distribution_as_dataflow_builds_it(tmp_path):
+    names = ["setup.py", "pyproject.toml", "README.md", "beam_recap", "pipelines", "transforms", "tests"]
+    for name in names:
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tmp_path / name)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--sdist"], cwd=tmp_path, check=True, capture_output=True
+    )
+    (archive,) = (tmp_path / "dist").glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        inside = {str(Path(*Path(name).parts[1:])) for name in tar.getnames()}
+    assert {
+        "beam_recap/demo/models/llava/model.safetensors",
+        "beam_recap/demo/models/clip/open_clip_model.safetensors",
+        "beam_recap/demo/models/aesthetic.safetensors",
+        "beam_recap/demo/shard/demo-00000.tar",
+        "beam_recap/report/page.html",
+        "transforms/read_shards.py",
+        "pipelines/recap.py",
+    } <= inside
+    assert not [name for name in inside if name.startswith("tests/support")]
+
+
+def test_readme_commands_are_known():
+    text = (ROOT / "README.md").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    blocks = [block.split("```")[0] for block in text.split("```sh")[1:]]
+    commands = [line.split("#")[0].strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    commands = [command for command in commands if command]
+    assert commands[:2] == ["make recap", "make test"]
+    for command in commands:
+        words = command.replace("'", "").split()
+        if words[0] == "make":
+            assert f"\n{words[1]}:" in makefile
+        else:
+            assert words[1:3] == ["-m", "pipelines.recap"]
+            parse_options(words[3:])
+    assert RecapConfig.from_flags({}).preset == "recap-debiased"
+
+
+def test_ci_runs_the_readmes_test_command():
+    assert "make test" in (ROOT / ".ci" / "run").read_text()

@@ -1,0 +1,173 @@
+"""`ReadShards`: files of image-text rows become Samples."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.pvalue import TaggedOutput
+
+from beam_recap import checkpoint
+from beam_recap.parquet_rows import read_parquet_rows, unreadable_row
+from beam_recap.records import Outcome, Reason, Rejection, Stage
+from beam_recap.tar_rows import read_tar_rows
+from beam_recap.units import (
+    MALFORMED,
+    TAR,
+    Shard,
+    ShardError,
+    Unit,
+    UnitCount,
+    detect_format,
+    limit_units,
+    match_shards,
+    parquet_footer,
+    plan_units,
+)
+from transforms.outcomes import SplitOutcomes
+
+NAMESPACE = "ReadShards"
+THUMBNAIL_ROWS = 200  # the first rows of the first shard carry a thumbnail for the report
+
+
+class ReadOutputs(NamedTuple):
+    """`Sample`, `Rejection`, and a `UnitCount` for each unit read to its end."""
+
+    kept: beam.PCollection
+    rejected: beam.PCollection
+    units: beam.PCollection
+
+
+class ReadShards(beam.PTransform):
+    """Reads Parquet files of URLs and webdataset tars of images, a unit of rows at a time.
+
+    Input: the pipeline's root. Output: `ReadOutputs`.
+
+    Args:
+      patterns: paths or globs, local or ``gs://``.
+      unit_rows: rows per unit of a Parquet file; a tar is one unit.
+      max_rows: stop after this many rows, in the input's order; None: all.
+      url_column: the column of URLs where it has none of the known names.
+      caption_column: likewise.
+      max_image_bytes: larger images in tars are rejected unread.
+      output: a run's directory; rows that have an outcome in its checkpoint are skipped. None: read all.
+      retry: which of those outcomes are re-opened: ``none``, ``transient`` or ``all``.
+
+    Metrics: ``units``, ``rows_skipped`` (they had an outcome), ``rows_in``, ``rows_kept``, ``rows_rejected``.
+    Rejections: ``corrupt_shard``, ``missing_url``, ``missing_image``, ``too_many_bytes``.
+    """
+
+    def __init__(
+        self,
+        patterns: Sequence[str],
+        *,
+        unit_rows: int = 2000,
+        max_rows: int | None = None,
+        url_column: str | None = None,
+        caption_column: str | None = None,
+        max_image_bytes: int = 20 * 2**20,
+        output: str | None = None,
+        retry: str = "none",
+    ):
+        super().__init__()
+        if isinstance(patterns, str) or not patterns:
+            raise ValueError(f"patterns must be a non-empty list of paths or globs, got {patterns!r}")
+        if unit_rows < 1:
+            raise ValueError(f"unit_rows must be at least 1, got {unit_rows}")
+        self._patterns = tuple(patterns)
+        self._unit_rows = unit_rows
+        self._max_rows = max_rows
+        self._read = _ReadUnitFn(url_column, caption_column, max_image_bytes, output, retry)
+
+    def expand(self, root: beam.pvalue.PBegin) -> ReadOutputs:
+        # The file list is made in the pipeline: ten thousand paths would not fit into a Dataflow job's graph.
+        patterns = root | "Patterns" >> beam.Create([self._patterns], reshuffle=False)
+        if self._max_rows is None:
+            units = (
+                patterns
+                | "MatchShards" >> beam.FlatMap(match_shards).with_output_types(Shard)
+                | "SpreadShards" >> beam.Reshuffle()
+                | "PlanUnits" >> beam.FlatMap(plan_units, unit_rows=self._unit_rows).with_output_types(Unit)
+            )
+        else:
+            limit = beam.FlatMap(_first_units, unit_rows=self._unit_rows, max_rows=self._max_rows)
+            units = patterns | "PlanFirstUnits" >> limit.with_output_types(Unit)
+        read = (
+            units
+            | "SpreadUnits" >> beam.Reshuffle()
+            | "ReadUnits" >> beam.ParDo(self._read).with_outputs("units", main="outcomes")
+        )
+        outcomes = read.outcomes | "Outcomes" >> SplitOutcomes(NAMESPACE)
+        counts = read.units | "TypeUnits" >> beam.Map(lambda count: count).with_output_types(UnitCount)
+        return ReadOutputs(outcomes.kept, outcomes.rejected, counts)
+
+
+def _first_units(patterns: Sequence[str], unit_rows: int, max_rows: int) -> Iterator[Unit]:
+    shards = match_shards(patterns)
+    yield from limit_units((unit for shard in shards for unit in plan_units(shard, unit_rows)), max_rows)
+
+
+class _ReadUnitFn(beam.DoFn):
+    def __init__(
+        self,
+        url_column: str | None,
+        caption_column: str | None,
+        max_image_bytes: int,
+        output: str | None,
+        retry: str,
+    ):
+        self._url_column = url_column
+        self._caption_column = caption_column
+        self._max_image_bytes = max_image_bytes
+        self._output = output
+        self._retry = retry
+        self._units = Metrics.counter(NAMESPACE, "units")
+        self._skipped = Metrics.counter(NAMESPACE, "rows_skipped")
+
+    def process(self, unit: Unit) -> Iterator[Outcome | TaggedOutput]:
+        self._units.inc()
+        done = checkpoint.done_indexes(self._output, unit.name, self._retry) if self._output else set()
+        self._skipped.inc(len(done))
+        rows = unit.rows or 0
+        if unit.format == TAR:
+            rows = yield from self._read_tar(unit, done)
+        elif len(done) < rows:
+            for outcome in self._read_fixed(unit, done):
+                yield _with_thumbnail(unit, outcome)
+        yield TaggedOutput("units", UnitCount(unit.shard_number, unit.start, unit.name, rows))
+
+    def _read_tar(self, unit: Unit, done: set[int]) -> Iterator[Outcome]:
+        rows = read_tar_rows(
+            unit,
+            url_column=self._url_column,
+            caption_column=self._caption_column,
+            max_bytes=self._max_image_bytes,
+            done=done,
+        )
+        while True:
+            try:
+                outcome = next(rows)
+            except StopIteration as end:
+                return end.value
+            yield _with_thumbnail(unit, outcome)
+
+    def _read_fixed(self, unit: Unit, done: set[int]) -> Iterator[Outcome]:
+        if unit.format == MALFORMED:
+            try:
+                detect_format(unit.path)
+                parquet_footer(unit.path)
+                detail = "the shard could not be read when the run began"
+            except ShardError as error:
+                detail = str(error)
+            return iter([unreadable_row(unit, 0, 0).reject(Stage.READ, Reason.CORRUPT_SHARD, detail)])
+        return read_parquet_rows(unit, url_column=self._url_column, caption_column=self._caption_column, done=done)
+
+
+def _with_thumbnail(unit: Unit, outcome: Outcome) -> Outcome:
+    """Marks the rows that are to carry a thumbnail: an empty one, which FetchImage fills."""
+    if unit.shard_number or isinstance(outcome, Rejection) or (outcome.source_row or 0) >= THUMBNAIL_ROWS:
+        return outcome
+    return dataclasses.replace(outcome, thumbnail=b"")

@@ -1,0 +1,84 @@
+"""`WriteParquet`: the final files, kept and rejected, from the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from beam_recap.assemble import OutputShard, ShardStats, assemble, delete_stale, plan_output_shards
+from beam_recap.schemas import Provenance, kept_columns
+from beam_recap.units import UnitCount
+
+NAMESPACE = "WriteParquet"
+
+
+class CheckpointedRows(NamedTuple):
+    """What `WriteParquet` waits for: all units' counts, and all of the checkpoint's files."""
+
+    units: beam.PCollection
+    files: beam.PCollection
+
+
+class WriteParquet(beam.PTransform):
+    """Writes one output shard at a time, each from the checkpoint files of its units, once every unit is done.
+
+    Input: `CheckpointedRows`. Output: `ShardStats`, one per output shard.
+
+    Args:
+      output: the run's directory; files go to ``data/`` and ``rejected/``.
+      preset: whose schema kept rows have.
+      extra_columns: also what that schema lacks.
+      provenance: the names of the models.
+      rows_per_file: input rows per output shard.
+
+    Metrics: ``output_shards``, ``kept_rows``, ``rejected_rows``.
+
+    Raises (in the run): `AccountingError` if a row has no outcome.
+    """
+
+    def __init__(self, output: str, *, preset: str, extra_columns: bool, provenance: Provenance, rows_per_file: int):
+        super().__init__()
+        self._output = output
+        self._rows_per_file = rows_per_file
+        self._assemble = _AssembleFn(output, preset, extra_columns, provenance)
+
+    def expand(self, rows: CheckpointedRows) -> beam.PCollection:
+        units = rows.units | "KeyUnits" >> beam.Map(lambda unit: (None, unit))
+        # The files themselves are found by their unit; what matters here is that all of them have been written.
+        files = rows.files | "KeyFiles" >> beam.Map(lambda path: (None, None))
+        plan = beam.FlatMap(_plan, output=self._output, rows_per_file=self._rows_per_file)
+        # Without it an input of no rows would group to nothing, and no file would be written.
+        always = rows.units.pipeline | "Always" >> beam.Create([(None, None)], reshuffle=False)
+        return (
+            (units, files, always)
+            | "AllDone" >> beam.Flatten()
+            | "Wait" >> beam.GroupByKey()
+            | "PlanOutputShards" >> plan.with_output_types(OutputShard)
+            | "SpreadOutputShards" >> beam.Reshuffle()
+            | "Assemble" >> beam.ParDo(self._assemble).with_output_types(ShardStats)
+        )
+
+
+def _plan(keyed: tuple[None, Iterable[UnitCount | None]], output: str, rows_per_file: int) -> Iterator[OutputShard]:
+    shards = plan_output_shards((unit for unit in keyed[1] if unit is not None), rows_per_file)
+    delete_stale(output, shards)
+    yield from shards
+
+
+class _AssembleFn(beam.DoFn):
+    def __init__(self, output: str, preset: str, extra_columns: bool, provenance: Provenance):
+        self._output = output
+        self._columns = (preset, extra_columns, provenance)
+        self._shards = Metrics.counter(NAMESPACE, "output_shards")
+        self._kept = Metrics.counter(NAMESPACE, "kept_rows")
+        self._rejected = Metrics.counter(NAMESPACE, "rejected_rows")
+
+    def process(self, shard: OutputShard) -> Iterator[ShardStats]:
+        stats = assemble(self._output, shard, kept_columns(*self._columns))
+        self._shards.inc()
+        self._kept.inc(stats.kept)
+        self._rejected.inc(stats.rows - stats.kept)
+        yield stats
