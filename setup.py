@@ -49,6 +49,6 @@ setup(
         "transformers>=5.23,<6",
     ],
     extras_require={
-        "dev": ["build", "mypy", "pytest", "pytest-timeout", "pytest-xdist", "ruff", "setuptools"],
+        "dev": ["build", "pytest", "pytest-timeout", "pytest-xdist", "ruff", "setuptools"],
     },
 )

@@ -107,8 +107,10 @@ class RecapConfig:
         return config
 
     def _check(self) -> None:
-        if self.clip_model is None:
-            for name in ("min_clip_score", "aesthetic_weights"):
+        if self.clip_model is not None:
+            self._check_clip(self.clip_model)
+        else:
+            for name in ("clip_pretrained", "min_clip_score", "aesthetic_weights"):
                 if (value := getattr(self, name)) is not None:
                     raise ConfigError(name, value, f"needs a CLIP model; give --clip_model, or --{name}=none")
         if self.aesthetic_weights is None and self.min_aesthetic_score is not None:
@@ -117,8 +119,6 @@ class RecapConfig:
         if self.aesthetic_weights == DEMO and self.clip_model not in (DEMO, None):
             remedy = "fits only the demonstration's CLIP; give the path of the head for your --clip_model, or none"
             raise ConfigError("aesthetic_weights", DEMO, remedy)
-        if self.clip_model is not None:
-            self._check_clip(self.clip_model)
         if self.aesthetic_weights not in (None, DEMO):
             _check_head(str(self.aesthetic_weights))
         if self.captioner not in (None, DEMO):
@@ -171,8 +171,10 @@ def _check_captioner(captioner: str) -> None:
     elif captioner.startswith((".", "/", "~")):
         raise ConfigError("captioner", captioner, "does not exist; give a checkpoint folder or ID@REVISION")
     elif not _HUB_ID.fullmatch(captioner):
-        remedy = "is neither a folder nor a pinned hub id; give a checkpoint folder, or ID@REVISION with the full commit"
+        remedy = (
+            "is neither a folder nor a pinned hub id; give a checkpoint folder, or ID@REVISION with the full commit"
+        )
         raise ConfigError("captioner", captioner, remedy)
 
 
-assert [f.name for f in dataclasses.fields(RecapConfig)] == [f.name for f in FLAGS]  # noqa: S101 - one table, one class
+assert [f.name for f in dataclasses.fields(RecapConfig)] == [f.name for f in FLAGS]

@@ -1,4 +1,4 @@
-"""Files by path, local or ``gs://``, through Beam's FileSystems: nothing is visible under its name before it is whole."""
+"""Files by path, local or ``gs://``, through Beam's FileSystems: nothing has its name before it is whole."""
 
 from __future__ import annotations
 

@@ -24,7 +24,9 @@ class FatalModelError(RuntimeError):
     """The device is gone (a device-side assert, a lost GPU): no row of any batch can be done in this process."""
 
 
-def run_isolated(items: Sequence[Item], run: Callable[[Sequence[Item]], Sequence[Result]]) -> list[Result | ModelFailure]:
+def run_isolated(
+    items: Sequence[Item], run: Callable[[Sequence[Item]], Sequence[Result]]
+) -> list[Result | ModelFailure]:
     """Runs a batch; on an exception halves it until each failing row is alone.
 
     Args:

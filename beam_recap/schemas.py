@@ -125,7 +125,17 @@ _EXTRA = (
     Column("recaption_cut", _BOOL, lambda s: s.recaption_cut),
 )
 
-_REJECTED_SCORES = ("clip_score", "aesthetic_score", "ocr_has_text", "ocr_text", "ocr_boxes", "ocr_confidence", "ocr_area", "ocr_complete", "co_embedded_text_rate")  # fmt: skip
+_REJECTED_SCORES = (
+    "clip_score",
+    "aesthetic_score",
+    "ocr_has_text",
+    "ocr_text",
+    "ocr_boxes",
+    "ocr_confidence",
+    "ocr_area",
+    "ocr_complete",
+    "co_embedded_text_rate",
+)
 
 
 def kept_columns(preset: str, extra_columns: bool, provenance: Provenance) -> tuple[Column, ...]:

@@ -49,7 +49,9 @@ class _Group:
 
     @property
     def image_suffix(self) -> str | None:
-        return next((suffix for suffix in self.members if suffix.rsplit(".", 1)[-1] in IMAGE_SUFFIXES), None)
+        """The picture's suffix: a plain one (``jpg``) before one with more to it (``seg.png``)."""
+        endings = [suffix for suffix in self.members if suffix.rsplit(".", 1)[-1] in IMAGE_SUFFIXES]
+        return min(endings, key=lambda suffix: suffix.count("."), default=None)
 
 
 def read_tar_rows(
@@ -125,7 +127,8 @@ class _Tar(tarfile.TarFile):
                 return None  # hundreds of extended headers in a row: nobody's data
             except Exception:  # damaged headers raise many types
                 self.offset = max(start, self.offset) + tarfile.BLOCKSIZE
-                if self.offset >= self.fileobj.seek(0, os.SEEK_END):
+                file: Any = self.fileobj
+                if self.offset >= file.seek(0, os.SEEK_END):
                     return None
 
 
@@ -146,7 +149,7 @@ def _groups(tar: tarfile.TarFile, file: IO[bytes]) -> Iterator[_Group]:
                 yield from () if group is None else _settled(group)
                 group = _Group("", damage=f"damaged bytes at offset {end}, up to the end of the file")
             break
-        tar.members = []  # tarfile keeps every header it has seen; a million of them must not pile up
+        tar.members = []  # type: ignore[attr-defined]  # tarfile keeps every header it has seen; a million of them must not pile up
         if not _is_blank(file, end, member.offset):
             gap = gap or f"damaged bytes at offset {end}"
         end = tar.offset

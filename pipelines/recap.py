@@ -22,6 +22,7 @@ from beam_recap.fetch import FetchSettings
 from beam_recap.flags import ConfigError
 from beam_recap.images import DecodeSettings
 from beam_recap.isolation import describe_error
+from beam_recap.logs import log_plainly
 from beam_recap.model_refs import ModelRefs, ocr_settings
 from beam_recap.options import format_help, parse_options
 from beam_recap.preflight import check_run
@@ -204,7 +205,7 @@ def main(argv: Sequence[str]) -> int:
     if "--help" in argv or "-h" in argv:
         print(format_help(PROG))
         return 0
-    _log_plainly()
+    log_plainly()
     # Threads that spin while they wait cost more than they gain where cores are shared. Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
@@ -234,19 +235,6 @@ def _leave(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-def _log_plainly() -> None:
-    """Our lines go to the terminal as they are; Beam's only from warnings on."""
-    logging.basicConfig(level=logging.WARNING)
-    # Beam says this on every platform where scipy is missing; it concerns only a metric of memory.
-    logging.getLogger().addFilter(lambda record: not record.msg.startswith("Resource module is not available"))
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger = logging.getLogger("beam_recap")
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
 
 
 if __name__ == "__main__":

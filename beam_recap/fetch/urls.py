@@ -62,7 +62,7 @@ def read_url(url: str) -> HttpUrl | BadUrl:
     except ValueError as error:  # brackets, ports, lone surrogates
         return BadUrl(f"cannot be read: {_first_line(error)}")
     if parts.scheme not in ("http", "https"):
-        return BadUrl("not http or https")
+        return BadUrl("is not http or https")
     if "@" in parts.netloc:
         return BadUrl("has a user name or password")
     if port == 0:

@@ -178,6 +178,8 @@ def test_an_unknown_flag_is_refused() -> None:
 @pytest.mark.parametrize(
     ("flags", "start"),
     [
+        ({"clip_model": "none", "clip_pretrained": "openai"}, "--clip_pretrained=openai: needs a CLIP model"),
+        ({"preset": "text-debiased", "clip_model": "ViT-L-14"}, "--clip_model=ViT-L-14: names no weights; add"),
         ({"clip_model": "none", "min_clip_score": "0.3"}, "--min_clip_score=0.3: needs a CLIP model"),
         ({"clip_model": "none", "aesthetic_weights": "demo"}, "--aesthetic_weights=demo: needs a CLIP model"),
         ({"preset": "text-debiased", "clip_model": "none"}, "--min_clip_score=0.3: needs a CLIP model"),

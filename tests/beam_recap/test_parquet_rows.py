@@ -268,7 +268,8 @@ def test_a_unit_reads_its_own_row_group_only(tmp_path: Path, opened: list[Counti
     assert len(units) == 10
     opened.clear()
     for unit in (units[0], units[7]):
-        assert sum(isinstance(row, Sample) for row in read_parquet_rows(unit, url_column=None, caption_column=None, done=set())) == 2_500  # fmt: skip
+        rows = read_parquet_rows(unit, url_column=None, caption_column=None, done=set())
+        assert sum(isinstance(row, Sample) for row in rows) == 2_500
     assert [file.total < size / 10 + 1_000_000 for file in opened] == [True, True]
     assert all(file.closed for file in opened)
 

@@ -1,88 +1,19 @@
 from __future__ import annotations
 
 import gc
-import io
 import json
 import tarfile
 import tracemalloc
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.shards import jpeg, tar_bytes, write_tar
+from support.tar_reading import PICTURE, keys, members, read, read_bytes, reasons, sample_of, samples, special
 
-from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
-from beam_recap.tar_rows import IMAGE_SUFFIXES, count_rows, read_tar_rows
+from beam_recap.records import Reason, Sample
+from beam_recap.tar_rows import IMAGE_SUFFIXES, read_tar_rows
 from beam_recap.units import TAR, Unit
-
-PICTURE = jpeg(16, 16)
-
-
-def read(
-    path: Path, *, done: set[int] | None = None, max_bytes: int = 1 << 20, limit: int | None = None, **columns: str
-) -> tuple[list[Outcome], int]:
-    """The outcomes and the number of samples in the tar."""
-    chosen: dict[str, Any] = {"url_column": None, "caption_column": None, **columns}
-    rows = read_tar_rows(Unit(str(path), 0, TAR, limit=limit), max_bytes=max_bytes, done=done or set(), **chosen)
-    outcomes: list[Outcome] = []
-    while True:
-        try:
-            outcomes.append(next(rows))
-        except StopIteration as end:
-            return outcomes, end.value
-
-
-def read_bytes(tmp_path: Path, data: bytes, **settings: Any) -> list[Outcome]:
-    """The outcomes of a tar's bytes; also checks what holds for every tar."""
-    (tmp_path / "x.tar").write_bytes(data)
-    outcomes, rows = read(tmp_path / "x.tar", **settings)
-    assert [sample_of(outcome).index for outcome in outcomes] == list(range(rows))
-    assert count_rows(str(tmp_path / "x.tar")) == rows
-    for outcome in outcomes:
-        if isinstance(outcome, Rejection):
-            assert outcome.stage is Stage.READ and outcome.detail
-    return outcomes
-
-
-def sample_of(outcome: Outcome) -> Sample:
-    return outcome.sample if isinstance(outcome, Rejection) else outcome
-
-
-def keys(outcomes: Sequence[Outcome]) -> list[str]:
-    return [sample_of(outcome).key for outcome in outcomes]
-
-
-def reasons(outcomes: Sequence[Outcome]) -> list[Reason | None]:
-    return [outcome.reason if isinstance(outcome, Rejection) else None for outcome in outcomes]
-
-
-def members(
-    *named: tuple[str, bytes] | tarfile.TarInfo, tar_format: int = tarfile.USTAR_FORMAT, **settings: Any
-) -> bytes:
-    """A tar of members by full name."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tar_format, **settings) as tar:
-        for member in named:
-            if isinstance(member, tarfile.TarInfo):
-                tar.addfile(member)
-            else:
-                info = tarfile.TarInfo(member[0])
-                info.size = len(member[1])
-                tar.addfile(info, io.BytesIO(member[1]))
-    return buffer.getvalue()
-
-
-def samples(count: int, prefix: str = "") -> list[dict[str, Any]]:
-    return [
-        {
-            "__key__": f"{prefix}{number:03d}",
-            "jpg": jpeg(16, 16, (number, 0, 0)),
-            "txt": f"caption {number}".encode(),
-            "json": json.dumps({"url": f"http://x/{number}"}).encode(),
-        }
-        for number in range(count)
-    ]
 
 
 def test_a_samples_parts(tmp_path: Path) -> None:
@@ -126,7 +57,7 @@ def test_picture_suffixes(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("suffix", ["txt", "caption", "text", "TXT"])
 def test_caption_suffixes(tmp_path: Path, suffix: str) -> None:
-    (row,) = read_bytes(tmp_path, members(("k.jpg", PICTURE), (f"k.{suffix}", " a cat \n".encode())))
+    (row,) = read_bytes(tmp_path, members(("k.jpg", PICTURE), (f"k.{suffix}", b" a cat \n")))
     assert sample_of(row).caption == "a cat"
 
 
@@ -254,16 +185,16 @@ def test_names_that_are_no_utf8_become_keys_that_can_be_written(tmp_path: Path, 
     keys(outcomes)[0].encode()
 
 
-def special(name: str, kind: bytes) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type = kind
-    info.linkname = "/etc/passwd"
-    return info
-
-
 @pytest.mark.parametrize("kind", [tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
 def test_only_files_count(tmp_path: Path, kind: bytes) -> None:
-    data = members(special("s0", kind), ("a.jpg", PICTURE), special("a.txt", kind), ("a.json", b"{}"), special("b.jpg", kind), ("c.jpg", PICTURE))  # fmt: skip
+    data = members(
+        special("s0", kind),
+        ("a.jpg", PICTURE),
+        special("a.txt", kind),
+        ("a.json", b"{}"),
+        special("b.jpg", kind),
+        ("c.jpg", PICTURE),
+    )
     outcomes = read_bytes(tmp_path, data)
     assert keys(outcomes) == ["a", "c"]
     assert reasons(outcomes) == [None, None]
@@ -286,166 +217,6 @@ def test_concatenated_tars(tmp_path: Path) -> None:
     outcomes = read_bytes(tmp_path, data)
     assert keys(outcomes) == ["a000", "a001", "b000", "b001", "c000"]
     assert reasons(outcomes) == [None] * 5
-
-
-def complete(samples: Sequence[Mapping[str, Any]], tar_format: int) -> tuple[bytes, list[int]]:
-    """A tar, and where the data of each of its samples ends."""
-    data = tar_bytes(samples, tar_format)
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        ends = [member.offset_data + member.size for member in tar.getmembers() if member.name.endswith(".json")]
-    assert len(ends) == len(samples)
-    return data, ends
-
-
-@pytest.mark.parametrize(
-    ("tar_format", "prefix"),
-    [(tarfile.USTAR_FORMAT, ""), (tarfile.PAX_FORMAT, "ä" * 70), (tarfile.GNU_FORMAT, "n" * 120)],
-    ids=["ustar", "pax", "gnu"],
-)
-def test_a_tar_cut_anywhere_gives_every_sample_before_the_cut(tmp_path: Path, tar_format: int, prefix: str) -> None:
-    data, ends = complete(samples(3, prefix), tar_format)
-    whole = read_bytes(tmp_path, data)
-    cuts = sorted({*range(0, len(data), 100), *range(0, len(data), 512), *ends, *(end - 1 for end in ends)})
-    for cut in cuts:
-        outcomes = read_bytes(tmp_path, data[:cut])
-        before = sum(end <= cut for end in ends)
-        assert outcomes[:before] == whole[:before], cut
-        rejected = [row for row in outcomes[before:] if isinstance(row, Rejection)]
-        assert {row.reason for row in rejected} <= {Reason.CORRUPT_SHARD, Reason.MISSING_IMAGE}, cut
-        assert len(outcomes) <= before + 2, cut
-
-
-def headers(data: bytes) -> list[int]:
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        return [member.offset for member in tar.getmembers()]
-
-
-def damaged(data: bytes, *offsets: int, length: int = 300) -> bytes:
-    changed = bytearray(data)
-    for offset in offsets:
-        changed[offset : offset + length] = bytes(byte ^ 0xA5 for byte in changed[offset : offset + length])
-    return bytes(changed)
-
-
-@pytest.mark.parametrize("tar_format", [tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT])
-@pytest.mark.parametrize("victim", range(12))
-def test_a_damaged_header_costs_no_other_sample(tmp_path: Path, tar_format: int, victim: int) -> None:
-    """Four samples of three members; a lost last member cannot be told from a lost sample, so it may add a rejection."""
-    data = tar_bytes(samples(4, "ä" * 70 if tar_format == tarfile.PAX_FORMAT else ""), tar_format)
-    whole = read_bytes(tmp_path, data)
-    outcomes = read_bytes(tmp_path, damaged(data, headers(data)[victim]))
-    sound = {row.key: row for row in outcomes if isinstance(row, Sample)}
-    for row in whole:
-        assert isinstance(row, Sample)
-        if row.index != victim // 3:
-            assert sound[row.key].image_bytes == row.image_bytes
-            assert (sound[row.key].url, sound[row.key].caption) == (row.url, row.caption)
-    if tar_format == tarfile.USTAR_FORMAT:
-        assert len(outcomes) == 4 + (victim % 3 == 2)
-        assert reasons(outcomes).count(Reason.CORRUPT_SHARD) == 1
-    else:  # a member whose extended header is lost turns up under another name
-        assert 4 <= len(outcomes) <= 6
-        assert Reason.CORRUPT_SHARD in reasons(outcomes)
-
-
-@pytest.mark.parametrize("victim", range(4))
-def test_a_damaged_sample_is_one_rejection(tmp_path: Path, victim: int) -> None:
-    data = tar_bytes(samples(4))
-    outcomes = read_bytes(tmp_path, damaged(data, *headers(data)[victim * 3 : victim * 3 + 3]))
-    assert reasons(outcomes) == [Reason.CORRUPT_SHARD if index == victim else None for index in range(4)]
-    assert [row.caption for row in outcomes if isinstance(row, Sample)] == [
-        f"caption {index}" for index in range(4) if index != victim
-    ]
-    lost = sample_of(outcomes[victim])
-    assert lost.source_row == victim and lost.uid and "damaged bytes at offset" in outcomes[victim].detail  # type: ignore[union-attr]
-
-
-def test_damage_before_a_folder_is_not_forgotten(tmp_path: Path) -> None:
-    data = members(("a.jpg", PICTURE), ("b.jpg", PICTURE), special("folder", tarfile.DIRTYPE), ("c.jpg", PICTURE))
-    outcomes = read_bytes(tmp_path, damaged(data, headers(data)[1]))
-    assert reasons(outcomes) == [None, Reason.CORRUPT_SHARD, None]
-
-
-def test_zeroed_headers_are_damage_too(tmp_path: Path) -> None:
-    data = bytearray(members(("a.jpg", PICTURE), ("b.jpg", PICTURE), ("c.jpg", PICTURE)))
-    offset = headers(bytes(data))[1]
-    data[offset : offset + 512] = bytes(512)
-    assert reasons(read_bytes(tmp_path, bytes(data))) == [None, Reason.CORRUPT_SHARD, None]
-
-
-def test_bytes_after_the_end_are_said(tmp_path: Path) -> None:
-    outcomes = read_bytes(tmp_path, tar_bytes(samples(2)) + b"x" * 3000)
-    assert reasons(outcomes) == [None, None, Reason.CORRUPT_SHARD]
-
-
-def header(kind: bytes, size: int) -> bytes:
-    info = tarfile.TarInfo("n.jpg")
-    info.type = kind
-    info.size = size
-    return info.tobuf(tarfile.GNU_FORMAT)
-
-
-def pax_size(size: str) -> bytes:
-    """An extended header that gives its member another size."""
-    record = f" size={size}\n"
-    length = len(record) + 2
-    record = f"{length + (length > 99)}{record}" if length < 98 else f"{length + 1}{record}"
-    return header(tarfile.XHDTYPE, len(record)) + record.encode().ljust(512, b"\0") + header(tarfile.REGTYPE, 0)
-
-
-HOSTILE = {
-    "negative size, back to itself": header(tarfile.REGTYPE, -512),
-    "negative size, far back": header(tarfile.REGTYPE, -(1 << 20)),
-    "negative extended header": header(tarfile.XHDTYPE, -512),
-    "negative long name": header(tarfile.GNUTYPE_LONGNAME, -512),
-    "extended header of a terabyte": header(tarfile.XHDTYPE, 1 << 40),
-    "size beyond every file": header(tarfile.REGTYPE, 1 << 80),
-    "negative size in an extended header": pax_size("-2048"),
-    "size in an extended header that is no number": pax_size("many"),
-    "extended headers without end": header(tarfile.XHDTYPE, 0) * 3000,
-    "long names without end": header(tarfile.GNUTYPE_LONGNAME, 0) * 3000,
-    "an extended header that nothing follows": header(tarfile.XHDTYPE, 0) + b"?" * 512,
-}
-
-
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("block", HOSTILE.values(), ids=HOSTILE)
-def test_headers_made_to_harm_end_as_rejections(tmp_path: Path, block: bytes) -> None:
-    data = members(("a.jpg", PICTURE), ("b.jpg", PICTURE))
-    second = headers(data)[1]
-    outcomes = read_bytes(tmp_path, data[:second] + block + data[second:])
-    assert keys(outcomes)[0] == "a" and isinstance(outcomes[0], Sample)
-    assert len(outcomes) <= 4
-    read_bytes(tmp_path, block + data)  # as the first header
-    read_bytes(tmp_path, data[:second] + block)  # as the last
-
-
-def test_hostile_headers_leave_what_follows(tmp_path: Path) -> None:
-    data = members(("a.jpg", PICTURE), ("b.jpg", PICTURE))
-    second = headers(data)[1]
-    for name in (
-        "negative size, back to itself",
-        "extended header of a terabyte",
-        "negative size in an extended header",
-    ):
-        outcomes = read_bytes(tmp_path, data[:second] + HOSTILE[name] + data[second:])
-        assert keys(outcomes)[-1] == "b" and isinstance(outcomes[-1], Sample), name
-
-
-def test_an_unreadable_file_system_ends_the_tar_not_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = tar_bytes(samples(3))
-
-    class Failing(io.BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
-            if self.tell() >= headers(data)[3]:
-                raise OSError("the network is gone")
-            return super().read(size)
-
-    monkeypatch.setattr("beam_recap.files.open_read", lambda path: Failing(data))
-    outcomes, rows = read(tmp_path / "a.tar")
-    assert rows == len(outcomes) >= 1
-    assert reasons(outcomes)[-1] is Reason.CORRUPT_SHARD
-    assert "the network is gone" in outcomes[-1].detail  # type: ignore[union-attr]
 
 
 def test_headers_do_not_pile_up(tmp_path: Path) -> None:

@@ -23,30 +23,31 @@ def pipeline(tmp_path_factory):
 def test_reading_to_checkpoint_is_one_fused_stage(pipeline):
     """Then pixels stay in memory, and outcomes are written while rows are still read."""
     _, stages = FnApiRunner().create_stages(pipeline.to_runner_api())
-    (fused,) = (stage for stage in stages if "ReadShards/ReadUnits" in _names(stage))
+    (fused,) = (stage for stage in stages if "Checkpoint/WriteKept" in _names(stage))
     names = _names(fused)
+    assert "ReadShards/ReadUnits/ParDo(_ReadUnitFn)" in names
     for label in STAGES:
-        assert f"{label}/Outcomes/Part" in names
+        assert f"{label}/Outcomes/Part/ParDo(_SplitFn)" in names
     writers = [f"Checkpoint/WriteRejectedBy{label}" for label in ("Read", *STAGES)]
     assert {"Checkpoint/WriteKept", *writers} <= names
 
 
 def test_rows_have_their_own_coders(pipeline):
     proto = pipeline.to_runner_api()
-    transforms = proto.components.transforms.values()
+    transforms = {t.unique_name: t for t in proto.components.transforms.values()}
     for label in STAGES:
-        (part,) = (t for t in transforms if t.unique_name == f"{label}/Outcomes/Part/Part" or _is_part(t, label))
-        coders = {tag: _coder(proto, name) for tag, name in part.outputs.items()}
-        assert len(coders) == 2
-        assert any("SampleCoder" in coder for coder in coders.values())
-        assert any("RejectionCoder" in coder for coder in coders.values())
+        outputs = transforms[f"{label}/Outcomes"].outputs
+        assert "SampleCoder" in _coder(proto, outputs["kept"])
+        assert "RejectionCoder" in _coder(proto, outputs["rejected"])
 
 
-def test_every_step_has_a_label_of_its_own(pipeline):
-    names = [t.unique_name for t in pipeline.to_runner_api().components.transforms.values() if t.unique_name]
-    ours = [name for name in names if name.split("/")[0] in ("ReadShards", "Checkpoint", "WriteParquet", "WriteSummary", *STAGES)]
-    assert len(ours) == len(set(ours)) > 40
-    assert not [name for name in ours if "lambda" in name or "ParDo(" in name.split("/")[-1] and len(name.split("/")) < 3]
+def test_every_step_is_labelled(pipeline):
+    ours = ("ReadShards", "Checkpoint", "WriteParquet", "WriteSummary", *STAGES)
+    names = [t.unique_name.split("/") for t in pipeline.to_runner_api().components.transforms.values() if t.unique_name]
+    seconds = {tuple(name[:2]) for name in names if name[0] in ours and len(name) > 1}
+    assert {name[0] for name in names if "AppliedPTransform" not in name[0]} == set(ours)
+    assert len(seconds) > 30
+    assert not [label for _, label in seconds if "lambda" in label or "(" in label]
 
 
 def test_the_graph_is_small(pipeline):
@@ -63,10 +64,6 @@ def test_off_stages_are_not_in_the_graph(tmp_path):
 
 def _names(stage):
     return {transform.unique_name for transform in stage.transforms}
-
-
-def _is_part(transform, label):
-    return transform.unique_name == f"{label}/Outcomes/Part" and not transform.subtransforms
 
 
 def _coder(proto, pcollection):

@@ -6,11 +6,9 @@ import dataclasses
 import pickle
 import random
 
-import apache_beam as beam
 import numpy as np
 import pytest
-from apache_beam.testing.test_pipeline import TestPipeline
-from apache_beam.testing.util import assert_that
+from support.collected import run_stage
 from support.shards import jpeg
 from support.web_server import WebServer
 
@@ -41,33 +39,23 @@ def _samples(count=6, text=None):
     return samples
 
 
-def _run(samples, stage):
-    """Kept rows and rejections of one stage, by index."""
-    found = {}
-    with TestPipeline(runner="FnApiRunner") as pipeline:
-        outputs = pipeline | beam.Create(samples, reshuffle=False) | stage
-        assert_that(outputs.kept, lambda rows: found.update(kept=sorted(rows, key=lambda s: s.index)), "kept")
-        assert_that(outputs.rejected, lambda rows: found.update(out=sorted(rows, key=lambda r: r.sample.index)), "out")
-    return found["kept"], found["out"]
-
-
 def test_score_clip():
     samples = _samples()
     samples[2] = dataclasses.replace(samples[2], caption="click here to subscribe to our newsletter")
     samples[4] = dataclasses.replace(samples[4], caption=None)
-    kept, out = _run(samples, ScoreCLIP(CLIP, min_score=0.3))
+    kept, out = run_stage(samples, ScoreCLIP(CLIP, min_score=0.3))
     assert {r.sample.index: r.reason for r in out} == {2: Reason.LOW_CLIP_SCORE, 4: Reason.MISSING_CAPTION}
     assert [s.index for s in kept] == [0, 1, 3, 5]
     assert all(s.clip_score > 0.3 and np.isclose(np.linalg.norm(s.image_embedding), 1, atol=1e-5) for s in kept)
     assert out[0].sample.image is None and out[0].sample.clip_score < 0.3
-    kept, out = _run(samples, ScoreCLIP(CLIP))
+    kept, out = run_stage(samples, ScoreCLIP(CLIP))
     assert len(kept) == 6 and not out
     assert kept[4].clip_score is None and kept[4].image_embedding is not None
 
 
 def test_aesthetic_filter():
-    scored, _ = _run(_samples(), ScoreCLIP(CLIP))
-    kept, out = _run(scored, AestheticFilter(str(paths.AESTHETIC_HEAD), min_score=6.5))
+    scored, _ = run_stage(_samples(), ScoreCLIP(CLIP))
+    kept, out = run_stage(scored, AestheticFilter(str(paths.AESTHETIC_HEAD), min_score=6.5))
     assert len(kept) + len(out) == 6 and kept and out
     assert all(s.aesthetic_score > 6.5 for s in kept)
     assert all(r.reason is Reason.LOW_AESTHETIC_SCORE and r.sample.aesthetic_score <= 6.5 for r in out)
@@ -75,25 +63,25 @@ def test_aesthetic_filter():
 
 def test_ocr_filter():
     samples = _samples(2) + [dataclasses.replace(s, index=s.index + 2) for s in _samples(2, text="SALE 50% OFF")]
-    kept, out = _run(samples, OCRFilter())
+    kept, out = run_stage(samples, OCRFilter())
     assert [s.index for s in kept] == [0, 1]
     assert {r.reason for r in out} == {Reason.HAS_TEXT}
     assert all("SALE" in r.sample.ocr_text for r in out)
     assert [s.ocr_text for s in kept] == ["", ""]
-    kept, out = _run(samples, OCRFilter(OCRSettings(full_text=True), max_boxes=None))
+    kept, out = run_stage(samples, OCRFilter(OCRSettings(full_text=True), max_boxes=None))
     assert len(kept) == 4 and not out
     with pytest.raises(ValueError, match="full_text"):
         OCRFilter(max_boxes=2)
 
 
 def test_caption_and_rescore():
-    scored, _ = _run(_samples(), ScoreCLIP(CLIP))
-    captioned, out = _run(scored, CaptionImage(CaptionModel(str(paths.CAPTIONER), batch_size=4)))
+    scored, _ = run_stage(_samples(), ScoreCLIP(CLIP))
+    captioned, out = run_stage(scored, CaptionImage(CaptionModel(str(paths.CAPTIONER), batch_size=4)))
     assert not out
     assert all(
         s.recaption.endswith("background.") and s.recaption_tokens > 5 and not s.recaption_truncated for s in captioned
     )
-    rescored, out = _run(captioned, RescoreCaption(CLIP))
+    rescored, out = run_stage(captioned, RescoreCaption(CLIP))
     assert not out
     for sample in rescored:
         if sample.recaption == sample.caption:
@@ -108,7 +96,7 @@ def test_fetch_image():
             for i, url in enumerate(urls)
         ]
         samples.append(Sample(unit="u", index=99, uid="99", key="99"))
-        kept, out = _run(samples, FetchImage(FetchSettings(allow_private_hosts=True, concurrency=3, retries=0)))
+        kept, out = run_stage(samples, FetchImage(FetchSettings(allow_private_hosts=True, concurrency=3, retries=0)))
     assert [s.index for s in kept] == [i for i in range(20) if i % 2 == 0]
     assert {s.image.shape for s in kept} == {(100, 200, 3)} and {(s.width, s.height) for s in kept} == {(200, 100)}
     assert kept[0].thumbnail[:2] == b"\xff\xd8" and kept[1].thumbnail is None

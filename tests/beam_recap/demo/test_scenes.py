@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_captions_tell_scenes_apart() -> None:
 
 
 @pytest.mark.parametrize("change", [str.upper, lambda text: f"  {text.replace(' ', '  ')}\n", lambda text: text[:-1]])
-def test_case_spaces_and_the_full_stop_do_not_matter(change) -> None:  # noqa: ANN001
+def test_case_spaces_and_the_full_stop_do_not_matter(change: Callable[[str], str]) -> None:
     for scene in SCENES[:200]:
         assert parse(change(describe(scene))) == facts(scene)
 
