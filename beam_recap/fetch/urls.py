@@ -46,12 +46,12 @@ def read_url(url: str) -> HttpUrl | BadUrl:
       The URL to ask for, or what is wrong with it.
     """
     if not isinstance(url, str):
-        return BadUrl(f"not a text but {type(url).__name__}")
+        return BadUrl(f"is no text but {type(url).__name__}")
     url = url.strip(" \t\r\n")
     if not url:
-        return BadUrl("empty")
+        return BadUrl("is empty")
     if len(url) > MAX_URL_CHARS:
-        return BadUrl(f"longer than {MAX_URL_CHARS} characters")
+        return BadUrl(f"is longer than {MAX_URL_CHARS} characters")
     if _CONTROL.search(url):
         return BadUrl("has control characters")
     try:
@@ -66,14 +66,14 @@ def read_url(url: str) -> HttpUrl | BadUrl:
     if "@" in parts.netloc:
         return BadUrl("has a user name or password")
     if port == 0:
-        return BadUrl("port 0")
+        return BadUrl("has port 0")
     host = _read_host(parts.netloc, parts.hostname or "")
     if isinstance(host, BadUrl):
         return host
     place = host if port is None else f"{host}:{port}"
     text = f"{parts.scheme}://{place}{path or '/'}" + (f"?{query}" if query else "")
     if len(text) > MAX_URL_CHARS:
-        return BadUrl(f"longer than {MAX_URL_CHARS} characters when encoded")
+        return BadUrl(f"is longer than {MAX_URL_CHARS} characters when encoded")
     return HttpUrl(text, host)
 
 
@@ -89,7 +89,7 @@ def _read_host(netloc: str, host: str) -> str | BadUrl:
         try:
             host = idna.encode(host, uts46=True).decode("ascii")
         except UnicodeError as error:  # IDNAError is one
-            return BadUrl(f"host name is no IDNA name: {_first_line(error)}")
+            return BadUrl(f"has a host name that is no IDNA name: {_first_line(error)}")
     return host if _HOST.fullmatch(host) else BadUrl("has an odd host name")
 
 
