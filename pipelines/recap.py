@@ -190,7 +190,7 @@ def _load_models(config: RecapConfig) -> list[object]:
                 # A head belongs to one CLIP model: its width tells.
                 models[label].score([score.embedding for score in models["ScoreCLIP"].score([_GREY], [None])])
         except (ValueError, OSError) as error:
-            raise ConfigError(flag, getattr(config, flag), f"{describe_error(error)}; give other weights") from error
+            raise ConfigError(flag, getattr(config, flag), " ".join(str(error).split()).rstrip(".")) from error
     return list(models.values())
 
 

@@ -9,7 +9,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from beam_recap.demo.scenes import BACKGROUNDS, COLORS, Scene
 
-ASPECTS = (4 / 3, 3 / 4)
 _TEXT_BAND = 0.13  # share of the picture's height that a line of text takes
 _JITTER = 10  # each colour channel moves by at most this much, so that no two pictures are equal
 
@@ -65,9 +64,11 @@ def places_px(
     return [(o.x * width, top + o.y * box, o.radius * unit) for o in scene.objects]
 
 
-def random_aspect(rng: random.Random) -> float:
-    """Square in 70 % of draws, else 4:3 or 3:4."""
-    return 1.0 if rng.random() < 0.7 else rng.choice(ASPECTS)
+def random_aspect(scene: Scene, rng: random.Random) -> float:
+    """Square in 70 % of draws, else 4:3 or 3:4. Three objects are always square: elsewhere they come out too small."""
+    if rng.random() < 0.7 or len(scene.objects) == 3:
+        return 1.0
+    return rng.choice((4 / 3, 3 / 4))
 
 
 def _jitter(color: tuple[int, int, int], rng: random.Random) -> tuple[int, int, int]:

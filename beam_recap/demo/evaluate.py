@@ -48,7 +48,7 @@ def held_out_pictures(count: int, seed: int, *, text_share: float = 0.2) -> list
     for _ in range(count):
         scene = random_scene(rng, held_out=True)
         text = rng.choice(SLOGANS) if rng.random() < text_share else None
-        aspect, side = random_aspect(rng), rng.randint(200, 480)
+        aspect, side = random_aspect(scene, rng), rng.randint(200, 480)
         image = draw_scene(scene, rng, side=side, aspect=aspect, text=text, text_on_top=rng.random() < 0.5)
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=rng.randint(75, 95))

@@ -30,7 +30,7 @@ def pictures(count: int, seed: int, *, held_out: bool) -> tuple[list[np.ndarray]
     """Pictures, uint8 ``[H, W, 3]``, and their targets, float64 ``[count]``."""
     rng = random.Random(seed)
     scenes = [random_scene(rng, held_out=held_out) for _ in range(count)]
-    drawn = [np.asarray(draw_scene(scene, rng, side=200, aspect=random_aspect(rng))) for scene in scenes]
+    drawn = [np.asarray(draw_scene(scene, rng, side=200, aspect=random_aspect(scene, rng))) for scene in scenes]
     return drawn, np.array([target(scene) for scene in scenes])
 
 

@@ -35,7 +35,12 @@ def make_shard(path: Path, rows: int = 96, seed: int = _SEED) -> None:
             kind = rng.choices(("right", "sentence", "wrong", "spam", "text"), (50, 10, 12, 10, 18))[0]
             slogan = rng.choice(SLOGANS) if kind == "text" else None
             image = draw_scene(
-                scene, rng, side=rng.randint(256, 420), aspect=random_aspect(rng), text=slogan, text_on_top=row % 2 == 0
+                scene,
+                rng,
+                side=rng.randint(256, 420),
+                aspect=random_aspect(scene, rng),
+                text=slogan,
+                text_on_top=row % 2 == 0,
             )
             caption = {
                 "right": alt_text(scene, rng),

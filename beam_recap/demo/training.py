@@ -33,7 +33,7 @@ def picture(
     if rng.random() < 0.2:
         letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 "
         text = rng.choice(SLOGANS) if rng.random() < 0.5 else "".join(rng.choices(letters, k=rng.randint(3, 16)))
-    image = draw_scene(scene, rng, side=128, aspect=random_aspect(rng), text=text, text_on_top=on_top)
+    image = draw_scene(scene, rng, side=128, aspect=random_aspect(scene, rng), text=text, text_on_top=on_top)
     return scene, image, places_px(scene, *image.size, has_text=text is not None, text_on_top=on_top)
 
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import jinja2
+
 # LLaMA-3's end of turn. Its base checkpoints name only <|end_of_text|> as their end.
 _END_OF_TURN = "<|eot_id|>"
+# What LLaVA-1.5 was trained to read, for checkpoints whose own template is missing or knows no pictures: LLaMA-3's form
+# (xtuner's and LLaVA-NeXT's, without a system text) where the vocabulary has it, else Vicuna's (llava-hf's model card).
+_LLAMA_3 = (
+    "{begin}<|start_header_id|>user<|end_header_id|>\n\n{image}\n{prompt}<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\n"
+)
+_VICUNA = "{begin}USER: {image}\n{prompt} ASSISTANT:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +33,17 @@ def render_prompt(processor: Any, prompt: str) -> RenderedPrompt:
     of turn would end it.
 
     Raises:
-      ValueError: an empty prompt, no chat template, or one that does not give one image token and one begin token.
+      ValueError: an empty prompt, or a chat template that gives two image tokens or two begin tokens.
     """
     tokenizer = processor.tokenizer
     image_token = str(processor.image_token)
     words = without_special_tokens(prompt, [*_special_tokens(tokenizer), image_token]).strip()
     if not words:
         raise ValueError(f"--caption_prompt={prompt}: no words are left without its special tokens.")
-    content = [{"type": "image"}, {"type": "text", "text": words}]
-    try:
-        text = processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-        )
-    except ValueError as error:
-        raise ValueError("The captioner has no chat template; add chat_template.jinja to its folder.") from error
+    text = _from_template(processor, words)
+    if image_token not in text:
+        form = _LLAMA_3 if _END_OF_TURN in tokenizer.get_vocab() else _VICUNA
+        text = form.format(begin=tokenizer.bos_token or "", image=image_token, prompt=words)
     if text.count(image_token) != 1 or words not in text:
         raise ValueError(
             f"The captioner's chat template must give {image_token} once, and the prompt; it gives {text!r}."
@@ -48,6 +54,17 @@ def render_prompt(processor: Any, prompt: str) -> RenderedPrompt:
         if begin is None or ids.count(begin) == 1:
             return RenderedPrompt(text, add_special_tokens)
     raise ValueError(f"The captioner's prompt must begin with one {tokenizer.bos_token}; it is {text!r}.")
+
+
+def _from_template(processor: Any, words: str) -> str:
+    """The checkpoint's own form; empty where it has none that takes pictures."""
+    content = [{"type": "image"}, {"type": "text", "text": words}]
+    try:
+        return processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+        )
+    except (ValueError, TypeError, jinja2.TemplateError):  # no template, or one that takes plain text only
+        return ""
 
 
 def without_special_tokens(text: str, special_tokens: list[str]) -> str:

@@ -147,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, web.images[parts.path])
         elif kind == "redirect":
             left, path = int(rest[0]), "/".join(rest[1:])
-            self._send(302, b"", Location=f"/redirect/{left - 1}/{path}" if left > 1 else f"/{path}")
+            self._send(301, b"", Location=f"/redirect/{left - 1}/{path}" if left > 1 else f"/{path}")
         elif kind == "redirect-to":
             self._send(302, b"", Location=query["url"])
         elif kind == "status" or (kind == "flaky" and number <= int(rest[1])):

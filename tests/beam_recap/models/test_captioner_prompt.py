@@ -10,7 +10,7 @@ from support.untrained_models import NEW_TOKENS, noise_images
 from transformers import AutoProcessor
 
 from beam_recap.models.captioner import Captioner
-from beam_recap.models.captioner_prompt import without_special_tokens
+from beam_recap.models.captioner_prompt import render_prompt, without_special_tokens
 from beam_recap.prompts import RECAP_PROMPT
 
 
@@ -34,8 +34,6 @@ def test_another_prompt_is_asked(llava_folder: Path, captioner: Captioner) -> No
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda template: "", "chat template"),
-        (lambda template: template.replace("<image>", "picture"), "must give <image> once"),
         (lambda template: template.replace("<image>", "<image><image>"), "must give <image> once"),
         (lambda template: "{{ bos_token }}" + template, "must begin with one"),
         (lambda template: template.replace("{{ bos_token }}", ""), "must begin with one"),
@@ -49,6 +47,35 @@ def test_templates_that_would_spoil_every_caption(
     path.write_text(change(path.read_text()))
     with pytest.raises(ValueError, match=message):
         Captioner.load(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda template: "",
+        lambda template: template.replace("<image>", "picture"),
+        lambda template: "{% for m in messages %}{{ m['content'] + '<|eot_id|>' }}{% endfor %}",
+    ],
+    ids=["missing", "no picture", "text only"],
+)
+def test_a_template_without_pictures_gives_way_to_llama_3s_form(
+    llava_folder: Path, captioner: Captioner, tmp_path: Path, change: Callable[[str], str]
+) -> None:
+    folder = shutil.copytree(llava_folder, tmp_path / "llava")
+    path = folder / "chat_template.jinja"
+    path.write_text(change(path.read_text()))
+    assert Captioner.load(str(folder), device="cpu")._prompt.text == captioner._prompt.text
+
+
+def test_a_vocabulary_without_llama_3s_tokens_gets_vicunas_form(llava_folder: Path) -> None:
+    processor = AutoProcessor.from_pretrained(llava_folder)
+    processor.chat_template = None
+    vocabulary = processor.tokenizer.get_vocab()
+    vocabulary.pop("<|eot_id|>")
+    processor.tokenizer.get_vocab = lambda: vocabulary
+    prompt = render_prompt(processor, "What is it?")
+    assert prompt.text == "<|begin_of_text|>USER: <image>\nWhat is it? ASSISTANT:"
+    assert not prompt.add_special_tokens
 
 
 def test_a_tokenizer_that_adds_the_begin_token_adds_no_second(
