@@ -22,6 +22,7 @@ MODEL_LIBRARIES = {"torch", "torchvision", "transformers", "open_clip"}
 MAY_LOAD_MODEL_LIBRARIES = (
     "beam_recap/models/",
     "beam_recap/demo/train.py",
+    "beam_recap/demo/training.py",
     "beam_recap/demo/tiny_models.py",
     "beam_recap/demo/fit_aesthetic.py",
     "transforms/llava_model_handler.py",

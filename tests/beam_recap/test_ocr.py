@@ -167,11 +167,12 @@ def test_demonstration_scenes(spotter: TextSpotter, with_text: bool) -> None:
     chance = random.Random(11)
     for i in range(12):
         text = SLOGANS[i] if with_text else None
+        scene = random_scene(chance)
         image = draw_scene(
-            random_scene(chance),
+            scene,
             chance,
             side=chance.choice((256, 320, 384, 512)),
-            aspect=random_aspect(chance),
+            aspect=random_aspect(scene, chance),
             text=text,
             text_on_top=i % 2 == 0,
         )
