@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_recap import files
-from beam_recap.config import RecapConfig
+from beam_recap.config import FILES_OF, RecapConfig
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
 from beam_recap.units import unit_id
 
@@ -90,11 +90,14 @@ def claim(config: RecapConfig) -> int:
 
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    changed = [
-        f"--{name} was {_shown(theirs.get(name))}, now {_shown(ours.get(name))}"
-        for name in {**theirs, **ours}
-        if theirs.get(name) != ours.get(name)
-    ]
+    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    changed = []
+    for name in names:
+        flag = name.removesuffix(FILES_OF)
+        if flag == name:
+            changed.append(f"--{name} was {_shown(theirs.get(name))}, now {_shown(ours.get(name))}")
+        elif flag not in names:
+            changed.append(f"the files of --{flag}={_shown(ours.get(flag))} have changed")
     return f"holds another run ({'; '.join(changed)}); give a new directory, or the flags of that run"
 
 

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from beam_recap.demo import paths
 from beam_recap.files import absolute
+from beam_recap.fingerprints import fingerprint
 from beam_recap.flags import DEMO, FLAGS, PRESET_VALUE, ConfigError
 
 DEMO_OUTPUT = "beam-recap-demo"
 # LAION text-debiased 100M: CLIP > 0.3, aesthetic (V2 scale) > 4.5, no visible text. Source: its dataset card.
 _DEBIASED_FILTERS = {"min_clip_score": 0.3, "min_aesthetic_score": 4.5, "aesthetic_weights": DEMO, "ocr": "rapidocr"}
+_DEMO_PATHS = {"clip_model": paths.CLIP, "aesthetic_weights": paths.AESTHETIC_HEAD, "captioner": paths.CAPTIONER}
+FILES_OF = " (files)"  # ends the names of fingerprints in an identity
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}")
 _PRESET_VALUES: dict[str, dict[str, Any]] = {
     "recap": {
@@ -148,6 +152,10 @@ class RecapConfig:
     def identity(self) -> dict[str, Any]:
         """What decides a row's outcome, as JSON values: a checkpoint belongs to exactly one identity."""
         identity = {flag.name: getattr(self, flag.name) for flag in FLAGS if flag.decides_outcome}
+        for flag, demo_path in _DEMO_PATHS.items():
+            model = identity[flag]
+            # The same path with other weights in it is another model.
+            identity[f"{flag}{FILES_OF}"] = model and fingerprint(demo_path if model == DEMO else model)
         return json.loads(json.dumps(identity))
 
     def digest(self) -> str:

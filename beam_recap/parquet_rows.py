@@ -39,12 +39,12 @@ def read_parquet_rows(
                 part = batch.slice(skip, rows - reached)
                 skip = 0
                 for row in _with_raw_text(part).to_pylist():
-                    index, reached = reached, reached + 1
-                    if index in done:
-                        continue
-                    source_row = unit.start + index
+                    index, source_row = reached, unit.start + reached
                     key = shard_key(unit.shard_number, source_row, unit.shard_rows)
                     sample = sample_from(row, columns, unit=unit.name, index=index, source_row=source_row, key=key)
+                    reached += 1
+                    if index in done:
+                        continue
                     if sample.url is None:
                         yield sample.reject(Stage.READ, Reason.MISSING_URL)
                     else:

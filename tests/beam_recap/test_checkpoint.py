@@ -285,3 +285,17 @@ def test_files_are_small_columns_of_text_and_numbers(tmp_path: Path) -> None:
     data = Path(path).read_bytes()
     assert len(data) < 60_000
     assert pq.read_metadata(io.BytesIO(data)).num_rows == 500
+
+
+def test_other_weights_under_the_same_path_are_another_run(tmp_path: Path) -> None:
+    model, output = tmp_path / "llava", tmp_path / "out"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    weights = model / "model.safetensors"
+    weights.write_bytes(bytes(300_000))
+    checkpoint.claim(config(output, captioner=str(model)))
+    weights.touch()
+    assert checkpoint.claim(config(output, captioner=str(model))) == 2
+    weights.write_bytes(bytes(299_999) + b"1")
+    with pytest.raises(CheckpointMismatch, match=f"the files of --captioner={model} have changed"):
+        checkpoint.check(config(output, captioner=str(model)))
