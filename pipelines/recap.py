@@ -40,7 +40,6 @@ from transforms.write_summary import WriteSummary
 
 _LOG = logging.getLogger("beam_recap.run")
 PROG = "python -m pipelines.recap"
-_GREY = np.full((64, 64, 3), 128, np.uint8)
 
 
 class RecapOutputs(NamedTuple):
@@ -188,7 +187,7 @@ def _load_models(config: RecapConfig) -> list[object]:
             models[label] = stages[label].load()
             if label == "AestheticFilter":
                 # A head belongs to one CLIP model: its width tells.
-                models[label].score([score.embedding for score in models["ScoreCLIP"].score([_GREY], [None])])
+                models[label].score([np.ones(models["ScoreCLIP"].embedding_dim(), np.float32)])
         except (ValueError, OSError) as error:
             raise ConfigError(flag, getattr(config, flag), " ".join(str(error).split()).rstrip(".")) from error
     return list(models.values())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from beam_recap.isolation import ModelFailure, run_isolated
+from beam_recap.isolation import ModelFailure, is_out_of_memory, run_isolated
 from beam_recap.models.clip_checkpoint import load_clip
 from beam_recap.models.clip_text import CaptionTokenizer
 from beam_recap.models.runtime import pick_device, pick_dtype
@@ -67,6 +67,7 @@ class ClipScorer:
         self._model_id = model_id
         self._dtype = dtype
         self._batch_size = batch_size
+        self._full_size = batch_size  # every forward pass has this many rows; less after the memory ran out
         self._lock = threading.Lock()
 
     @classmethod
@@ -109,6 +110,15 @@ class ClipScorer:
     def model_id(self) -> str:
         """``MODEL/PRETRAINED``, or the folder's name."""
         return self._model_id
+
+    def embedding_dim(self) -> int:
+        """Numbers in an image embedding, found by embedding one grey image."""
+        import torch
+        from PIL import Image
+
+        pixels = self._transform(Image.new("RGB", (64, 64), "grey"))[None]
+        with self._lock, torch.inference_mode():
+            return int(self._model.encode_image(pixels.to(self._device, self._dtype)).shape[-1])
 
     def score(self, images: Sequence[np.ndarray], captions: Sequence[str | None]) -> list[ClipScore | ModelFailure]:
         """Embeds the images and scores each against its own caption.
@@ -184,18 +194,35 @@ class ClipScorer:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
                 raise ValueError(f"an image must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
         pixels = torch.stack([self._transform(Image.fromarray(image)) for image in images])
-        with torch.inference_mode():
-            return _unit(self._model.encode_image(pixels.to(self._device, self._dtype)))
+        return self._at_one_shape(pixels.to(self._device, self._dtype), self._model.encode_image)
 
     def _embed_captions(self, captions: Sequence[str]) -> tuple[np.ndarray, list[bool]]:
         """Unit vectors, float32 ``[B, D]``, and whether each caption was cut."""
-        import torch
 
         if not captions:
             return np.empty((0, 0), np.float32), []
         tokens, cuts = self._tokenizer(captions)
-        with torch.inference_mode():
-            return _unit(self._model.encode_text(tokens.to(self._device))), cuts
+        return self._at_one_shape(tokens.to(self._device), self._model.encode_text), cuts
+
+    def _at_one_shape(self, rows: torch.Tensor, encode: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
+        """Unit vectors, float32 ``[B, D]``, of a batch filled up to the full size.
+
+        Libraries choose their kernels by shape, and the last digits with them. At one shape a row's numbers do not
+        depend on how many rows came with it, so that any split of the work gives the same bytes.
+        """
+        import torch
+
+        while True:
+            missing = max(self._full_size - len(rows), 0)
+            filled = torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
+            try:
+                with torch.inference_mode():
+                    return _unit(encode(filled))[: len(rows)]
+            except Exception as error:
+                if is_out_of_memory(error):
+                    self._full_size = max(1, len(filled) // 2)
+                if not missing or not is_out_of_memory(error):
+                    raise
 
     @property
     def _device(self) -> torch.device:
