@@ -1,15 +1,18 @@
-"""The training command: it writes folders that the engines load, and the same seed gives the same weights."""
+"""The demonstration's commands: training writes folders that load, the same seed gives the same weights."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import tarfile
 
 import torch
 from support.recap_runs import ROOT
 
 from beam_recap.demo import tiny_models
 from beam_recap.demo.train import train_tower
+from beam_recap.models.aesthetic_head import AestheticHead
 from beam_recap.models.captioner import Captioner
 from beam_recap.models.clip_scorer import ClipScorer
 
@@ -33,3 +36,19 @@ def test_the_command_writes_folders_that_load(tmp_path):
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=200)
     assert Captioner.load(str(tmp_path / "llava"), max_new_tokens=2).model_id == "llava"
     assert ClipScorer.load(str(tmp_path / "clip"), None).model_id == "clip"
+
+
+def test_the_commands_that_measure_and_fit(tmp_path):
+    def run(module: str, *flags: str) -> str:
+        command = [sys.executable, "-m", f"beam_recap.demo.{module}", *flags]
+        return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=200).stdout
+
+    measured = json.loads(run("evaluate", "--pictures=30", "--seed=5"))
+    assert measured["captioner"]["pictures"] == measured["clip"]["pictures"] == 30
+    assert measured["captioner"]["exact"] > 0.8
+    fitted = run("fit_aesthetic", "--pictures=300", f"--output={tmp_path}/head.safetensors")
+    assert fitted.startswith("held-out scenes: R2")
+    assert AestheticHead.load(str(tmp_path / "head.safetensors")).input_dim == 64
+    run("shard", "--rows=20", f"--output={tmp_path}/demo.tar")
+    with tarfile.open(tmp_path / "demo.tar") as tar:
+        assert len(tar.getnames()) == 60
