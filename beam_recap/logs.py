@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import re
 
-# Beam says these on every run: the first concerns a metric of memory, the second a file that only remote workers have.
-_NOISE = ("Resource module is not available", "No semi_persistent_directory found")
+# Beam says the first two on every run: one concerns a metric of memory, one a file that only remote workers have. The
+# last is the traceback of wherever Ctrl-C found it.
+_NOISE = ("Resource module is not available", "No semi_persistent_directory found", "KeyboardInterrupt [while running")
 _PROGRESS = re.compile(r'message: "(.*rows done.*?)"')
 
 
 def log_plainly() -> None:
     """Sets logging up for a command line. Calling it again is harmless."""
     logging.basicConfig(level=logging.WARNING)
-    _set_filter(logging.getLogger(), _not_noise)
+    for root_handler in logging.getLogger().handlers:
+        _set_filter(root_handler, _not_noise)
     workers = logging.getLogger("apache_beam.runners.portability.local_job_service")
     workers.setLevel(logging.INFO)
     _set_filter(workers, _worker_line)
@@ -25,10 +27,9 @@ def log_plainly() -> None:
     ours.propagate = False
 
 
-def _set_filter(logger: logging.Logger, function: logging._FilterType) -> None:
-    for old in [old for old in logger.filters if getattr(old, "__module__", "") == __name__]:
-        logger.removeFilter(old)
-    logger.addFilter(function)
+def _set_filter(place: logging.Filterer, function: logging._FilterType) -> None:
+    if function not in place.filters:
+        place.addFilter(function)
 
 
 def _not_noise(record: logging.LogRecord) -> bool:
