@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from beam_recap.records import Sample
+from beam_recap.units import Unit
 
 
 class ColumnError(ValueError):
@@ -124,6 +125,12 @@ def sample_from(
         license=value(columns.license, as_text),
         nsfw=value(columns.nsfw, as_text),
     )
+
+
+def unreadable_row(unit: Unit, index: int, source_row: int) -> Sample:
+    """Stands for a row of which nothing but its place is known."""
+    key = shard_key(unit.shard_number, source_row, unit.shard_rows)
+    return Sample(unit=unit.name, index=index, uid=f"{unit.id}-{index}", key=key, source_row=source_row)
 
 
 def pair_digest(url: str, caption: str | None) -> str:

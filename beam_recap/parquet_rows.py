@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_recap import files
-from beam_recap.columns import recognise_columns, sample_from, shard_key
+from beam_recap.columns import recognise_columns, sample_from, shard_key, unreadable_row
 from beam_recap.isolation import describe_error
-from beam_recap.records import Outcome, Reason, Sample, Stage
+from beam_recap.records import Outcome, Reason, Stage
 from beam_recap.units import Unit
 
 _BATCH_ROWS = 1024
@@ -69,9 +69,3 @@ def _with_raw_text(batch: pa.RecordBatch) -> pa.RecordBatch:
             column = column.cast(pa.binary())
         columns.append(column)
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
-
-
-def unreadable_row(unit: Unit, index: int, source_row: int) -> Sample:
-    """Stands for a row of which nothing but its place is known."""
-    key = shard_key(unit.shard_number, source_row, unit.shard_rows)
-    return Sample(unit=unit.name, index=index, uid=f"{unit.id}-{index}", key=key, source_row=source_row)

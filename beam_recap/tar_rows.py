@@ -14,9 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 from beam_recap import files
-from beam_recap.columns import as_text, recognise_columns, sample_from
+from beam_recap.columns import as_text, recognise_columns, sample_from, unreadable_row
 from beam_recap.isolation import describe_error
-from beam_recap.parquet_rows import unreadable_row
 from beam_recap.records import Outcome, Reason, Sample, Stage
 from beam_recap.units import Unit
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -142,21 +142,3 @@ def plan_units(shard: Shard, unit_rows: int) -> Iterator[Unit]:
             count = min(unit_rows, first + rows - start)
             yield Unit(shard.path, shard.number, PARQUET, start, count, number, first, sum(groups))
         first += rows
-
-
-def limit_units(units: Iterable[Unit], max_rows: int) -> Iterator[Unit]:
-    """The first units that hold ``max_rows`` rows, the last one cut."""
-    left = max_rows
-    for unit in units:
-        if unit.rows is None:
-            # Only reading tells how many rows a tar holds: count them, so that the next unit's share is known.
-            from beam_recap.tar_rows import count_rows
-
-            rows = min(left, count_rows(unit.path))
-            yield replace(unit, limit=rows)
-        else:
-            rows = min(left, unit.rows)
-            yield replace(unit, rows=rows)
-        left -= rows
-        if left <= 0:
-            return

@@ -26,7 +26,7 @@ from beam_recap.logs import log_plainly
 from beam_recap.model_refs import ModelRefs, ocr_settings
 from beam_recap.options import format_help, parse_options
 from beam_recap.preflight import check_run
-from beam_recap.report.run_report import RunFacts
+from beam_recap.report.facts import RunFacts
 from transforms.aesthetic_filter import AestheticFilter
 from transforms.caption_image import CaptionImage, CaptionModel
 from transforms.checkpoint import Checkpoint

@@ -11,8 +11,10 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
 from beam_recap import checkpoint
-from beam_recap.parquet_rows import read_parquet_rows, unreadable_row
+from beam_recap.columns import unreadable_row
+from beam_recap.parquet_rows import read_parquet_rows
 from beam_recap.records import Outcome, Reason, Rejection, Stage
+from beam_recap.row_limit import limit_units
 from beam_recap.tar_rows import read_tar_rows
 from beam_recap.units import (
     MALFORMED,
@@ -22,7 +24,6 @@ from beam_recap.units import (
     Unit,
     UnitCount,
     detect_format,
-    limit_units,
     match_shards,
     parquet_footer,
     plan_units,

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import apache_beam as beam
 
 from beam_recap.assemble import ShardStats
-from beam_recap.report.run_report import RunFacts, write_reports
+from beam_recap.report.facts import RunFacts
+from beam_recap.report.run_report import write_reports
 
 
 class WriteSummary(beam.PTransform):

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import yaml
 
 from beam_recap.assemble import ShardStats
 from beam_recap.report.column_notes import COLUMN_NOTES
+from beam_recap.report.facts import RunFacts
 from beam_recap.report.wording import demo_note, model_rows, stage_rule, stage_title
-
-if TYPE_CHECKING:
-    from beam_recap.report.run_report import RunFacts
 
 # Names of types as the `datasets` library writes them.
 _DTYPES = {

@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import importlib.resources
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from beam_recap.records import Outcome, Rejection, Sample
+from beam_recap.report.facts import RunFacts
 from beam_recap.report.wording import demo_note, model_rows, stage_rule, stage_title
-
-if TYPE_CHECKING:
-    from beam_recap.report.run_report import RunFacts
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _MAX_THUMBNAIL_BYTES = 256 * 1024  # a thumbnail takes a tenth of that

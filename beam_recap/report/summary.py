@@ -6,13 +6,11 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from beam_recap import __version__
 from beam_recap.assemble import ShardStats
-
-if TYPE_CHECKING:
-    from beam_recap.report.run_report import RunFacts
+from beam_recap.report.facts import RunFacts
 
 
 def build_summary(facts: RunFacts, stats: Sequence[ShardStats], finished_at: float) -> dict[str, Any]:

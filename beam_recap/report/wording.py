@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from beam_recap.flags import DEMO
-
-if TYPE_CHECKING:
-    from beam_recap.report.run_report import RunFacts
+from beam_recap.report.facts import RunFacts
 
 STAGE_TITLES = {
     "read": "Read",

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from support.shards import jpeg, tar_bytes, write_parquet, write_tar
 
+from beam_recap.row_limit import limit_units
 from beam_recap.units import (
     MALFORMED,
     PARQUET,
@@ -15,7 +16,6 @@ from beam_recap.units import (
     ShardError,
     Unit,
     detect_format,
-    limit_units,
     match_shards,
     parquet_footer,
     plan_units,

@@ -13,7 +13,7 @@ from beam_recap import checkpoint
 from beam_recap.assemble import ShardStats, assemble, plan_output_shards
 from beam_recap.config import RecapConfig
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
-from beam_recap.report.run_report import RunFacts
+from beam_recap.report.facts import RunFacts
 from beam_recap.schemas import Provenance, kept_columns
 from beam_recap.units import UnitCount
 

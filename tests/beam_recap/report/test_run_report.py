@@ -15,7 +15,8 @@ from support.report_runs import config_of, finish, jpeg, provenance_of, small_ru
 
 from beam_recap.assemble import AccountingError
 from beam_recap.config import RecapConfig
-from beam_recap.report.run_report import RunFacts, write_reports
+from beam_recap.report.facts import RunFacts
+from beam_recap.report.run_report import write_reports
 
 
 @pytest.fixture
@@ -123,8 +124,8 @@ def test_facts_travel(output: Path) -> None:
 def test_facts_import_no_model_library() -> None:
     code = (
         "import sys\n"
-        "from beam_recap.report import run_report\n"
-        "run_report._versions()\n"
+        "from beam_recap.report import facts\n"
+        "facts._versions()\n"
         "print([n for n in ('torch', 'transformers', 'open_clip', 'rapidocr', 'PIL', 'jinja2') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
