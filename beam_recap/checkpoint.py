@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import typing
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -30,8 +31,6 @@ _NOT_WRITTEN = ("image", "image_bytes", "image_embedding")
 
 
 def _fields() -> dict[str, pa.DataType]:
-    import typing
-
     hints = typing.get_type_hints(Sample)
     fields = {}
     for field in dataclasses.fields(Sample):
@@ -145,17 +144,23 @@ def read_outcomes(output: str, unit: str) -> list[Outcome]:
 
 
 def _read_unit(output: str, unit: str, columns: list[str] | None) -> dict[int, dict[str, Any]]:
-    best: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+    best: dict[int, tuple[tuple[int, str], dict[str, Any]]] = {}
     for path in files.match_in(_unit_directory(output, unit), "*.parquet"):
         attempt = int(path.rsplit("/", 1)[-1].split("-")[0])
         for row in pq.read_table(io.BytesIO(files.read_bytes(path)), columns=columns).to_pylist():
             # The latest attempt decides; within it a kept row (whose reason is ""), then the reason, then content, so
             # that readers always agree, whichever columns they read.
-            rank = (-attempt, row["reason"] or "", json.dumps(row, sort_keys=True, default=repr))
-            index = row["index"]
-            if index not in best or rank < best[index][0]:
-                best[index] = (rank, row)
+            rank, index = (-attempt, row["reason"] or ""), row["index"]
+            if index in best:
+                best_rank, best_row = best[index]
+                if rank > best_rank or (rank == best_rank and _content(row) >= _content(best_row)):
+                    continue
+            best[index] = (rank, row)
     return {index: row for index, (_, row) in best.items()}
+
+
+def _content(row: dict[str, Any]) -> str:
+    return json.dumps(row, sort_keys=True, default=repr)
 
 
 def _reopens(row: dict[str, Any], retry: str) -> bool:

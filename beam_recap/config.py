@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -147,15 +148,25 @@ class RecapConfig:
     @property
     def uses_demo_models(self) -> tuple[str, ...]:
         """The flags whose model is the demonstration's."""
-        return tuple(n for n in ("clip_model", "aesthetic_weights", "captioner") if getattr(self, n) == DEMO)
+        return tuple(flag for flag in _DEMO_PATHS if getattr(self, flag) == DEMO)
+
+    def model_path(self, flag: str) -> str | None:
+        """What to load for a model's flag: a path or a name, None where it is off."""
+        value: str | None = getattr(self, flag)
+        return str(_DEMO_PATHS[flag]) if value == DEMO else value
 
     def identity(self) -> dict[str, Any]:
         """What decides a row's outcome, as JSON values: a checkpoint belongs to exactly one identity."""
+        return self._identity
+
+    @functools.cached_property
+    def _identity(self) -> dict[str, Any]:
+        # Kept, because a run asks for it many times, and it reads the models' files.
         identity = {flag.name: getattr(self, flag.name) for flag in FLAGS if flag.decides_outcome}
-        for flag, demo_path in _DEMO_PATHS.items():
-            model = identity[flag]
+        for flag in _DEMO_PATHS:
+            path = self.model_path(flag)
             # The same path with other weights in it is another model.
-            identity[f"{flag}{FILES_OF}"] = model and fingerprint(demo_path if model == DEMO else model)
+            identity[f"{flag}{FILES_OF}"] = None if path is None else fingerprint(path)
         return json.loads(json.dumps(identity))
 
     def digest(self) -> str:

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from beam_recap import ocr
 from beam_recap.config import RecapConfig
-from beam_recap.demo import paths
-from beam_recap.flags import DEMO
 from beam_recap.schemas import Provenance
 
 
@@ -25,14 +23,12 @@ class ModelRefs:
 
     @classmethod
     def of(cls, config: RecapConfig) -> ModelRefs:
-        clip = str(paths.CLIP) if config.clip_model == DEMO else config.clip_model
-        head = str(paths.AESTHETIC_HEAD) if config.aesthetic_weights == DEMO else config.aesthetic_weights
-        captioner = str(paths.CAPTIONER) if config.captioner == DEMO else config.captioner
+        head = config.model_path("aesthetic_weights")
         return cls(
-            clip=clip,
+            clip=config.model_path("clip_model"),
             clip_pretrained=config.clip_pretrained,
             aesthetic_head=head,
-            captioner=captioner,
+            captioner=config.model_path("captioner"),
             provenance=Provenance(
                 clip_model=_clip_name(config),
                 aesthetic_model=None if head is None else _file_name(head),
@@ -44,7 +40,7 @@ class ModelRefs:
 
 
 def ocr_settings(config: RecapConfig) -> ocr.OCRSettings:
-    """A limit above zero, and extra columns, need every box read; else reading stops as soon as there is text."""
+    """Counting boxes needs every one read; where any text is too much, reading stops at the first."""
     return ocr.OCRSettings(full_text=config.max_ocr_boxes != 0)
 
 

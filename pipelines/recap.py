@@ -75,10 +75,10 @@ def build_pipeline(root: beam.Pipeline, config: RecapConfig, *, attempt: int = 1
     # From here to the checkpoint everything is one fused stage: pixels stay in memory.
     for label, stage in _stages(config, refs):
         rows, rejected[label] = rows | label >> stage
-    files = {"Kept": rows, **{f"RejectedBy{label}": rows for label, rows in rejected.items()}} | (
+    written = {"Kept": rows, **{f"RejectedBy{label}": rows for label, rows in rejected.items()}} | (
         "Checkpoint" >> Checkpoint(config.output, attempt)
     )
-    shards = CheckpointedRows(read.units, files) | "WriteParquet" >> WriteParquet(
+    shards = CheckpointedRows(read.units, written) | "WriteParquet" >> WriteParquet(
         config.output,
         preset=config.preset,
         extra_columns=config.extra_columns,
