@@ -30,6 +30,7 @@ setup(
     install_requires=[
         "apache-beam[gcp]==2.77.0",
         "certifi",
+        "cykooz-resizer>=4.0.1,<5",
         "google-cloud-storage>=3.17",
         "idna",
         "jinja2>=3.1",
@@ -40,15 +41,17 @@ setup(
         "pillow>=12.1.1,<13",
         "pyarrow>=25",
         "pycurl>=7.49",
+        "protego>=0.7",
         "pyyaml",
         "rapidocr==3.10.0",
         "safetensors>=0.8",
+        "simplejpeg>=1.9,<2",
         # 2.13.0 is left out: some machines offer a CPU build of it that breaks torchvision.
         "torch>=2.9,!=2.13.0",
         "torchvision>=0.24",
         "transformers>=5.23,<6",
     ],
     extras_require={
-        "dev": ["build", "pytest", "pytest-timeout", "pytest-xdist", "ruff", "setuptools"],
+        "dev": ["build", "hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "ruff", "setuptools"],
     },
 )

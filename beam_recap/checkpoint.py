@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from beam_recap import files
 from beam_recap.config import FILES_OF, RecapConfig
+from beam_recap.flag_values import as_text
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
 from beam_recap.units import unit_id
 
@@ -94,16 +95,10 @@ def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
     for name in names:
         flag = name.removesuffix(FILES_OF)
         if flag == name:
-            changed.append(f"--{name} was {_shown(theirs.get(name))}, now {_shown(ours.get(name))}")
+            changed.append(f"--{name} was {as_text(theirs.get(name))}, now {as_text(ours.get(name))}")
         elif flag not in names:
-            changed.append(f"the files of --{flag}={_shown(ours.get(flag))} have changed")
+            changed.append(f"the files of --{flag}={as_text(ours.get(flag))} have changed")
     return f"holds another run ({'; '.join(changed)}); give a new directory, or the flags of that run"
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "none"
-    return ",".join(value) if isinstance(value, list) else str(value)
 
 
 def write_outcomes(output: str, attempt: int, outcomes: Iterable[Outcome]) -> list[str]:

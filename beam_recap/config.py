@@ -49,6 +49,7 @@ class RecapConfig:
     max_rows: int | None
     url_column: str | None
     caption_column: str | None
+    verify_hash: str | None
     unit_rows: int
     rows_per_file: int
     extra_columns: bool
@@ -56,11 +57,27 @@ class RecapConfig:
     fetch_timeout_s: float
     fetch_retries: int
     fetch_max_bytes: int
+    fetch_connect_timeout_s: float
+    fetch_max_redirects: int
+    fetch_ahead_rows: int
+    fetch_ahead_bytes: int
+    connections_per_host: int
+    host_requests_per_s: float | None
+    user_agent_token: str
+    contact: str
+    disallowed_header_directives: tuple[str, ...]
+    robots_txt: str
+    fetch_ports: tuple[int, ...]
     allow_private_hosts: bool
+    allow_local_files: bool
     verify_tls: bool
     image_size: int
+    resize_mode: str
+    resize_only_if_bigger: bool
+    image_formats: tuple[str, ...]
     max_pixels: int
-    min_image_side: int
+    min_image_size: int
+    max_image_area: float | None
     max_aspect_ratio: float | None
     clip_model: str | None
     clip_pretrained: str | None
@@ -112,6 +129,9 @@ class RecapConfig:
         return config
 
     def _check(self) -> None:
+        if self.allow_local_files and any("://" in pattern for pattern in self.input):
+            remedy = "is for local input only: rows of a remote table must not name files of this machine; leave it out"
+            raise ConfigError("allow_local_files", "true", remedy)
         if self.clip_model is not None:
             self._check_clip(self.clip_model)
         else:

@@ -11,6 +11,7 @@ from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImag
 
 from beam_recap.image_headers import ImageHeader, read_header
 from beam_recap.isolation import describe_error
+from beam_recap.names import IMAGE_FORMATS
 from beam_recap.records import Reason
 
 # Progressive pictures have about 10. A picture of 210 scans and 64 megapixels costs 9 seconds and 400 kB.
@@ -50,21 +51,26 @@ class DecodeSettings:
 
     Attributes:
       max_pixels: width times height of the largest picture that is decoded.
-      min_side: the shorter side must have at least so many pixels.
+      min_image_size: the shorter side must have at least so many pixels.
       max_aspect_ratio: longer side divided by shorter side, at most; None for no limit.
-      max_side: the decoded picture is shrunk until its longer side has at most so many pixels. It is never enlarged.
+      image_size: the decoded picture is shrunk until its longer side has at most so many pixels. It is never enlarged.
 
     Raises:
       ValueError: a value is out of its range; the message names the field.
     """
 
+    image_size: int = 1536
+    resize_mode: str = "keep_ratio_largest"
+    resize_only_if_bigger: bool = True
+    formats: tuple[str, ...] = IMAGE_FORMATS
     max_pixels: int = 50_000_000
-    min_side: int = 32
+    min_image_size: int = 32
+    max_image_area: float | None = None
     max_aspect_ratio: float | None = None
-    max_side: int = 1536
+    read_exif: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("max_pixels", "min_side", "max_side"):
+        for name in ("max_pixels", "min_image_size", "image_size"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
@@ -103,7 +109,7 @@ def decode_image(data: bytes, settings: DecodeSettings | None = None) -> Decoded
       settings: the limits.
 
     Returns:
-      The pixels, or why there are none: NOT_AN_IMAGE, CORRUPT_IMAGE (truncated, too), TOO_MANY_PIXELS (also for a
+      The pixels, or why there are none: NOT_AN_IMAGE, CORRUPT (truncated, too), TOO_MANY_PIXELS (also for a
       JPEG that goes over its pixels more than 64 times), TOO_SMALL, TOO_ELONGATED, OUT_OF_MEMORY.
     """
     settings = settings or DecodeSettings()
@@ -121,7 +127,7 @@ def decode_image(data: bytes, settings: DecodeSettings | None = None) -> Decoded
     except MemoryError as error:
         return DecodeFailure(Reason.OUT_OF_MEMORY, describe_error(error))
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, TypeError, struct.error ...
-        return DecodeFailure(Reason.CORRUPT_IMAGE, describe_error(error))
+        return DecodeFailure(Reason.CORRUPT, describe_error(error))
 
 
 def encode_thumbnail(image: np.ndarray, side: int = 128) -> bytes:
@@ -146,13 +152,13 @@ def _refuse(header: ImageHeader, settings: DecodeSettings) -> DecodeFailure | No
     width, height = header.width, header.height
     size = f"{width} x {height} px"
     if width == 0 or height == 0:
-        return DecodeFailure(Reason.CORRUPT_IMAGE, f"{header.format} with a broken header")
+        return DecodeFailure(Reason.CORRUPT, f"{header.format} with a broken header")
     if width * height > settings.max_pixels:
         return DecodeFailure(Reason.TOO_MANY_PIXELS, f"{size}, more than {settings.max_pixels} pixels")
     if header.scans > MAX_JPEG_SCANS:
         return DecodeFailure(Reason.TOO_MANY_PIXELS, f"{size} in {header.scans} scans, more than {MAX_JPEG_SCANS}")
-    if min(width, height) < settings.min_side:
-        return DecodeFailure(Reason.TOO_SMALL, f"{size}, a side below {settings.min_side} px")
+    if min(width, height) < settings.min_image_size:
+        return DecodeFailure(Reason.TOO_SMALL, f"{size}, a side below {settings.min_image_size} px")
     ratio = max(width, height) / min(width, height)
     if settings.max_aspect_ratio is not None and ratio > settings.max_aspect_ratio:
         return DecodeFailure(Reason.TOO_ELONGATED, f"{size}, longer than {settings.max_aspect_ratio:g} : 1")
@@ -161,7 +167,7 @@ def _refuse(header: ImageHeader, settings: DecodeSettings) -> DecodeFailure | No
 
 def _decode(image: Image.Image, image_format: str, settings: DecodeSettings) -> DecodedImage:
     width, height = image.size
-    size = _fit((width, height), settings.max_side)
+    size = _fit((width, height), settings.image_size)
     box: tuple[float, float, float, float] | None = None
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         drafted = image.draft(None, (_DRAFT_MARGIN * size[0], _DRAFT_MARGIN * size[1]))

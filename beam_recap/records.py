@@ -38,25 +38,41 @@ class Reason(StrEnum):
 
     # read
     CORRUPT_SHARD = "corrupt_shard"
+    MALFORMED_ROW = "malformed_row"
     MISSING_URL = "missing_url"
     MISSING_IMAGE = "missing_image"
-    # fetch
+    # fetch: before anything is asked
     INVALID_URL = "invalid_url"
-    BLOCKED_ADDRESS = "blocked_address"
-    DNS_ERROR = "dns_error"
-    CONNECTION_ERROR = "connection_error"
-    TLS_ERROR = "tls_error"
-    TIMEOUT = "timeout"
-    TOO_MANY_REDIRECTS = "too_many_redirects"
-    HTTP_4XX = "http_4xx"
+    PRIVATE_ADDRESS = "private_address"
+    ROBOTS_TXT = "robots_txt"  # disallowed there
+    HOST_DOWN = "host_down"  # the last rows of this host all failed; not asked again for a while
+    # fetch: no answer, or not all of it
+    DNS = "dns"
+    REFUSED = "refused"
+    RESET = "reset"  # the connection broke
+    CONNECTION_ERROR = "connection_error"  # no route, or a failure inside the fetcher
+    TLS = "tls"
+    TIMEOUT = "timeout"  # no answer in time
+    TOO_SLOW = "too_slow"  # an answer that did not end in time
+    # fetch: an answer that is of no use
+    REDIRECT_LOOP = "redirect_loop"  # a circle, or more redirects than allowed
+    OPTED_OUT = "opted_out"
+    HTTP_403 = "http_403"
+    HTTP_404 = "http_404"
+    HTTP_410 = "http_410"
+    HTTP_4XX = "http_4xx"  # any other
     HTTP_429 = "http_429"
     HTTP_5XX = "http_5xx"
-    TOO_MANY_BYTES = "too_many_bytes"
+    BAD_RESPONSE = "bad_response"  # no HTTP, or a status that was not asked for
+    TOO_LARGE = "too_large"  # bytes
     EMPTY_BODY = "empty_body"
+    HASH_MISMATCH = "hash_mismatch"
     # decode (still the fetch stage)
     NOT_AN_IMAGE = "not_an_image"
-    CORRUPT_IMAGE = "corrupt_image"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    CORRUPT = "corrupt"
     TOO_MANY_PIXELS = "too_many_pixels"
+    AREA_TOO_LARGE = "area_too_large"
     TOO_SMALL = "too_small"
     TOO_ELONGATED = "too_elongated"
     # filters
@@ -78,9 +94,13 @@ class Reason(StrEnum):
 
 _TRANSIENT = frozenset(
     {
-        Reason.DNS_ERROR,
+        Reason.HOST_DOWN,
+        Reason.DNS,
+        Reason.REFUSED,
+        Reason.RESET,
         Reason.CONNECTION_ERROR,
         Reason.TIMEOUT,
+        Reason.TOO_SLOW,
         Reason.HTTP_429,
         Reason.HTTP_5XX,
         Reason.OUT_OF_MEMORY,
@@ -108,14 +128,17 @@ class Sample:
     source_height: int | None = None  # px
     license: str | None = None
     nsfw: str | None = None
+    expected_digest: str | None = None  # of the encoded bytes, from --verify_hash's column
 
     # FetchImage.
+    http_status: int | None = None  # of the last answer; None if there was none, or nothing was asked
     image_bytes: bytes | None = None  # encoded, from a tar; None once decoded
     image: np.ndarray | None = None  # RGB, uint8 [H, W, 3], upright, long side <= --image_size px
     sha256: str | None = None  # of the encoded bytes as they came
     width: int | None = None  # px, of the upright image as it came
     height: int | None = None  # px
-    image_format: str | None = None  # "JPEG", "PNG", "WEBP", "GIF"
+    image_format: str | None = None  # "JPEG", "PNG", "WEBP", "GIF", "AVIF"
+    exif: str | None = None  # a JSON object of tag names and texts; only where it was asked for
     thumbnail: bytes | None = None  # JPEG, for the report; only on a few rows
 
     # ScoreCLIP and AestheticFilter.

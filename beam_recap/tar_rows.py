@@ -222,7 +222,7 @@ def _outcome(
             image = _read(tar, group.members[group.image_suffix], max_bytes)
     except _TooLarge as error:
         sample = _sample(row, group, unit, index, url_column, caption_column)
-        return sample.reject(Stage.READ, Reason.TOO_MANY_BYTES, str(error))
+        return sample.reject(Stage.READ, Reason.TOO_LARGE, str(error))
     except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError) as error:
         problem = problem or describe_error(error)
     sample = _sample(row, group, unit, index, url_column, caption_column)

@@ -93,17 +93,33 @@ def _stages(config: RecapConfig, refs: ModelRefs) -> list[tuple[str, beam.PTrans
     """The stages that the config asks for, cheap before dear."""
     fetch = FetchSettings(
         concurrency=config.fetch_concurrency,
+        connections_per_host=config.connections_per_host,
+        host_requests_per_s=config.host_requests_per_s,
         timeout_s=config.fetch_timeout_s,
+        connect_timeout_s=config.fetch_connect_timeout_s,
         retries=config.fetch_retries,
         max_bytes=config.fetch_max_bytes,
+        max_redirects=config.fetch_max_redirects,
+        ports=config.fetch_ports,
         allow_private_hosts=config.allow_private_hosts,
         verify_tls=config.verify_tls,
+        agent=config.user_agent_token,
+        contact=config.contact,
+        opt_out_directives=config.disallowed_header_directives,
+        obey_robots_txt=config.robots_txt == "obey",
+        ahead_rows=config.fetch_ahead_rows,
+        ahead_bytes=config.fetch_ahead_bytes,
     )
     decode = DecodeSettings(
+        image_size=config.image_size,
+        resize_mode=config.resize_mode,
+        resize_only_if_bigger=config.resize_only_if_bigger,
+        formats=config.image_formats,
         max_pixels=config.max_pixels,
-        min_side=config.min_image_side,
+        min_image_size=config.min_image_size,
+        max_image_area=config.max_image_area,
         max_aspect_ratio=config.max_aspect_ratio,
-        max_side=config.image_size,
+        read_exif=config.extra_columns,
     )
     stages: list[tuple[str, beam.PTransform]] = [("FetchImage", FetchImage(fetch, decode))]
     clip = None

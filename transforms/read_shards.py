@@ -58,7 +58,7 @@ class ReadShards(beam.PTransform):
       retry: which of those outcomes are re-opened: ``none``, ``transient`` or ``all``.
 
     Metrics: ``units``, ``rows_skipped`` (they had an outcome), ``rows_in``, ``rows_kept``, ``rows_rejected``.
-    Rejections: ``corrupt_shard``, ``missing_url``, ``missing_image``, ``too_many_bytes``.
+    Rejections: ``corrupt_shard``, ``missing_url``, ``missing_image``, ``too_large``.
     """
 
     def __init__(

@@ -73,7 +73,7 @@ class TransferLoop:
 
     def _reset(self) -> None:
         self._queue: HostQueue[_Request] = HostQueue(self._settings.connections_per_host)
-        self._budget: ByteBudget[Transfer] = ByteBudget(self._settings.max_in_flight_bytes)
+        self._budget: ByteBudget[Transfer] = ByteBudget(self._settings.ahead_bytes)
         self._timers: list[tuple[float, int, Callable[[CurlEngine, _Request], None], _Request]] = []
         self._idle: list[Transfer] = []
         self._running: dict[pycurl.Curl, tuple[_Request, Transfer]] = {}

@@ -89,15 +89,15 @@ def judge_error(number: int, message: str, status: int) -> Verdict:
     if status >= 400 and (verdict := judge_status(status)):
         return verdict
     if number == pycurl.E_COULDNT_RESOLVE_HOST:
-        return Verdict(Reason.DNS_ERROR, detail, retry=True)
+        return Verdict(Reason.DNS, detail, retry=True)
     if number == pycurl.E_OPERATION_TIMEDOUT:
         if message.startswith("Resolving timed out"):
-            return Verdict(Reason.DNS_ERROR, detail, retry=True)
+            return Verdict(Reason.DNS, detail, retry=True)
         return Verdict(Reason.TIMEOUT, detail)
     if number == pycurl.E_TOO_MANY_REDIRECTS:
-        return Verdict(Reason.TOO_MANY_REDIRECTS, detail)
+        return Verdict(Reason.REDIRECT_LOOP, detail)
     if number == pycurl.E_FILESIZE_EXCEEDED:
-        return Verdict(Reason.TOO_MANY_BYTES, detail)
+        return Verdict(Reason.TOO_LARGE, detail)
     if number == pycurl.E_URL_MALFORMAT:
         return Verdict(Reason.INVALID_URL, detail)
     if number == pycurl.E_UNSUPPORTED_PROTOCOL and "HTTP/0.9" not in message:
@@ -105,7 +105,7 @@ def judge_error(number: int, message: str, status: int) -> Verdict:
     if number in _TLS_ERRORS:
         if number == pycurl.E_SSL_CONNECT_ERROR and any(words in message.lower() for words in _HANG_UP):
             return Verdict(Reason.CONNECTION_ERROR, detail, retry=True)
-        return Verdict(Reason.TLS_ERROR, detail)
+        return Verdict(Reason.TLS, detail)
     # What is left is a server that does not speak HTTP, or a failure inside libcurl: not worth another try now.
     return Verdict(Reason.CONNECTION_ERROR, detail, retry=number in _BROKEN_CONNECTION)
 

@@ -110,9 +110,9 @@ class Transfer:
 
     def _judge(self, number: int, message: str, status: int, body: bytes) -> policy.Verdict | None:
         if number == pycurl.E_COULDNT_CONNECT and self._refused:
-            return policy.Verdict(Reason.BLOCKED_ADDRESS, f"{self._refused} is not a public address")
+            return policy.Verdict(Reason.PRIVATE_ADDRESS, f"{self._refused} is not a public address")
         if self._too_large:
-            return policy.Verdict(Reason.TOO_MANY_BYTES, f"more than {self._settings.max_bytes} bytes")
+            return policy.Verdict(Reason.TOO_LARGE, f"more than {self._settings.max_bytes} bytes")
         if number:
             return policy.judge_error(number, message, status)
         verdict = policy.judge_status(status)

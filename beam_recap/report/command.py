@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
 
 from beam_recap.config import DEMO_OUTPUT, RecapConfig
+from beam_recap.flag_values import as_text
 from beam_recap.flags import FLAGS
 
 _PROGRAM = "python -m pipelines.recap"
@@ -22,15 +22,7 @@ def command_line(config: RecapConfig) -> str:
     for flag in FLAGS:
         value = getattr(config, flag.name)
         if value != getattr(defaults, flag.name):
-            shown[flag.name] = _text(value)
+            shown[flag.name] = as_text(value)
     # The preset first, in the order of --help otherwise.
     names = sorted(shown, key=["preset", *(flag.name for flag in FLAGS)].index)
     return " ".join([_PROGRAM, *(f"--{name}={shlex.quote(shown[name])}" for name in names)])
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ",".join(value) if isinstance(value, tuple) else str(value)

@@ -7,6 +7,7 @@ import importlib.resources
 from collections.abc import Iterable
 from typing import Any
 
+from beam_recap.flag_values import as_text
 from beam_recap.records import Outcome, Rejection, Sample
 from beam_recap.report.facts import RunFacts
 from beam_recap.report.wording import demo_note, model_rows, stage_rule, stage_title
@@ -46,7 +47,7 @@ def report_page(facts: RunFacts, summary: dict[str, Any], examples: Iterable[Out
         funnel=_funnel(facts, summary["counts"]),
         models=model_rows(facts),
         versions=facts.versions,
-        config=[(flag, _shown(value)) for flag, value in facts.config.items()],
+        config=[(flag, as_text(value)) for flag, value in facts.config.items()],
         kept=kept[:_KEPT_AT_FIRST],
         kept_more=kept[_KEPT_AT_FIRST:],
         rejected=_rejected_groups(examples, summary["counts"]),
@@ -165,11 +166,3 @@ def _size(sample: Sample) -> str | None:
 
 def _clipped(text: str | None, characters: int) -> str | None:
     return text if text is None or len(text) <= characters else text[: characters - 1] + "…"
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ", ".join(value) if isinstance(value, list) else str(value)

@@ -114,6 +114,9 @@ FULL = sample(
     thumbnail=b"\xff\xd8\x00",
     clip_score=float(np.float32(0.3)),
     caption_cut=False,
+    expected_digest="0" * 64,
+    http_status=200,
+    exif="{}",
     aesthetic_score=0.0,
     ocr_has_text=True,
     ocr_text="",
@@ -208,7 +211,7 @@ RANKED: list[tuple[int, Outcome]] = [
     (2, rejected(reason=Reason.TIMEOUT, caption="a")),
     (2, rejected(reason=Reason.TIMEOUT, caption="b")),
     (1, sample(caption="a")),
-    (1, rejected(reason=Reason.DNS_ERROR)),
+    (1, rejected(reason=Reason.DNS)),
 ]
 
 
@@ -237,7 +240,7 @@ SOME_REASONS = (
     Reason.TIMEOUT,
     Reason.HAS_TEXT,
     Reason.MODEL_ERROR,
-    Reason.DNS_ERROR,
+    Reason.DNS,
     Reason.TOO_SMALL,
 )
 

@@ -50,7 +50,7 @@ def test_each_of_300_urls_ends_once(web: WebServer) -> None:
         ("/reset", Reason.CONNECTION_ERROR),
         ("/empty", Reason.EMPTY_BODY),
         ("/html", None),
-        ("/endless", Reason.TOO_MANY_BYTES),
+        ("/endless", Reason.TOO_LARGE),
         ("/drip", Reason.TIMEOUT),
         ("http://user@127.0.0.1/", Reason.INVALID_URL),
     ]
@@ -103,7 +103,7 @@ def test_bytes_in_flight_are_bounded(web: WebServer, monkeypatch: pytest.MonkeyP
         return taken
 
     monkeypatch.setattr(ByteBudget, "take", watch)
-    settings = local_settings(timeout_s=60.0, max_in_flight_bytes=3_000_000, max_bytes=len(BIG))
+    settings = local_settings(timeout_s=60.0, ahead_bytes=3_000_000, max_bytes=len(BIG))
     results = fetch_all([web.url(f"/big.jpg?{number}") for number in range(24)], settings)
     assert [result.body == BIG for result in results] == [True] * 24
     assert 2_000_000 < most <= 3_000_000 + len(BIG)

@@ -124,7 +124,7 @@ def test_alpha_does_not_bleed_when_shrunk() -> None:
     """The colour below transparent pixels must not come out at the edges."""
     image = Image.new("RGBA", (400, 400), (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (0, 0, 200, 400))
-    pixels = decoded(encode(image), max_side=100).image.astype(int)
+    pixels = decoded(encode(image), image_size=100).image.astype(int)
     assert (pixels[..., 0] <= pixels[..., 2]).all()  # blue to white, never towards red
 
 
@@ -146,9 +146,9 @@ def test_multi_picture_jpeg() -> None:
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize("max_side", [1536, 60])
+@pytest.mark.parametrize("image_size", [1536, 60])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation(orientation: int, max_side: int, image_format: str) -> None:
+def test_orientation(orientation: int, image_size: int, image_format: str) -> None:
     upright = Image.new("RGB", (120, 64), WHITE)
     upright.paste(RED, (0, 0, 60, 32))
     upright.paste(BLUE, (60, 32, 120, 64))
@@ -166,10 +166,10 @@ def test_orientation(orientation: int, max_side: int, image_format: str) -> None
     stored = upright.transpose(undo[orientation]) if orientation in undo else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
-    result = decoded(encode(stored, image_format, exif=exif, quality=95), max_side=max_side)
+    result = decoded(encode(stored, image_format, exif=exif, quality=95), image_size=image_size)
     height, width = result.image.shape[:2]
     assert (result.width, result.height) == (120, 64)
-    assert (width, height) == ((120, 64) if max_side == 1536 else (60, 32))
+    assert (width, height) == ((120, 64) if image_size == 1536 else (60, 32))
     for corner, color in {(0, 0): RED, (0, 1): WHITE, (1, 0): GREEN, (1, 1): BLUE}.items():
         pixel = result.image[height // 4 + corner[0] * height // 2, width // 4 + corner[1] * width // 2]
         assert np.abs(pixel.astype(int) - color).max() < 20, corner
@@ -185,7 +185,7 @@ def test_broken_metadata_do_not_matter(exif: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "max_side", "expected"),
+    ("size", "image_size", "expected"),
     [
         ((640, 427), 336, (336, 224)),
         ((427, 640), 336, (224, 336)),
@@ -194,9 +194,9 @@ def test_broken_metadata_do_not_matter(exif: bytes) -> None:
         ((4000, 40), 100, (100, 1)),
     ],
 )
-def test_shrinks_and_never_enlarges(size: tuple[int, int], max_side: int, expected: tuple[int, int]) -> None:
+def test_shrinks_and_never_enlarges(size: tuple[int, int], image_size: int, expected: tuple[int, int]) -> None:
     for image_format in ("JPEG", "PNG"):
-        result = decoded(encode(draw_photo(*size), image_format), max_side=max_side)
+        result = decoded(encode(draw_photo(*size), image_format), image_size=image_size)
         assert result.image.shape == (expected[1], expected[0], 3)
         assert (result.width, result.height) == size
 
@@ -205,7 +205,7 @@ def test_shrinks_and_never_enlarges(size: tuple[int, int], max_side: int, expect
 @pytest.mark.parametrize("progressive", [False, True])
 def test_shrinking_is_like_bicubic_from_the_full_size(size: tuple[int, int], progressive: bool) -> None:
     data = encode(draw_photo(*size), "JPEG", quality=90, progressive=progressive)
-    result = decoded(data, max_side=200).image
+    result = decoded(data, image_size=200).image
     full = Image.open(io.BytesIO(data)).resize((result.shape[1], result.shape[0]), Image.Resampling.BICUBIC)
     error = np.mean((result.astype(float) - np.asarray(full)) ** 2)
     assert error < 255**2 / 10 ** (40 / 10)  # PSNR above 40 dB
@@ -233,7 +233,7 @@ def test_sizes_that_are_refused(
 
 def test_sizes_at_the_limits() -> None:
     data = encode(draw_photo(400, 100))
-    assert decoded(data, max_aspect_ratio=4.0, max_pixels=40_000, min_side=100, max_side=400).width == 400
+    assert decoded(data, max_aspect_ratio=4.0, max_pixels=40_000, min_image_size=100, image_size=400).width == 400
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "GIF"])
@@ -249,7 +249,13 @@ def test_header_agrees_with_the_decoder(image_format: str) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("max_pixels", 0), ("min_side", 0), ("max_side", 1.5), ("max_aspect_ratio", 0.5), ("max_aspect_ratio", np.nan)],
+    [
+        ("max_pixels", 0),
+        ("min_image_size", 0),
+        ("image_size", 1.5),
+        ("max_aspect_ratio", 0.5),
+        ("max_aspect_ratio", np.nan),
+    ],
 )
 def test_settings_are_checked(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field):

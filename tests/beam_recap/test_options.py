@@ -106,9 +106,10 @@ def test_a_value_that_a_flag_cannot_have_is_refused_by_the_config() -> None:
 
 
 def test_help_names_every_flag_and_its_default() -> None:
-    text = " ".join(format_help("prog").split())
+    # Wrapped at spaces and at hyphens.
+    text = "".join(format_help("prog").split())
     for flag in FLAGS:
-        assert f"--{flag.name} VALUE" in text
+        assert f"--{flag.name}VALUE" in text
         if flag.default not in (None, "(preset)"):
-            assert f"Default: {flag.default}" in text
+            assert "".join(f"Default: {flag.default}".split()) in text
     assert "--runner=DirectRunner" in text

@@ -32,6 +32,9 @@ FULL = Sample(
     image_embedding=np.array([0.6, 0.8], np.float32),
     clip_score=-0.25,
     caption_cut=False,
+    expected_digest="0" * 64,
+    http_status=200,
+    exif="{}",
     aesthetic_score=4.5,
     ocr_has_text=True,
     ocr_text="",
@@ -120,9 +123,13 @@ def test_what_was_not_computed_is_none() -> None:
 
 def test_only_failures_that_may_pass_are_transient() -> None:
     assert {str(reason) for reason in Reason if reason.is_transient} == {
-        "dns_error",
+        "host_down",
+        "dns",
+        "refused",
+        "reset",
         "connection_error",
         "timeout",
+        "too_slow",
         "http_429",
         "http_5xx",
         "out_of_memory",

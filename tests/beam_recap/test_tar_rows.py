@@ -136,7 +136,7 @@ def test_a_sample_without_a_picture_is_rejected(tmp_path: Path, names: list[str]
 def test_members_that_are_too_large_are_not_read(tmp_path: Path, suffix: str, size: int) -> None:
     data = tar_bytes([{"__key__": "a", "jpg": PICTURE, suffix: b" " * size}, {"__key__": "b", "jpg": PICTURE}])
     outcomes = read_bytes(tmp_path, data, max_bytes=1 << 16)
-    assert reasons(outcomes) == [Reason.TOO_MANY_BYTES, None]
+    assert reasons(outcomes) == [Reason.TOO_LARGE, None]
     assert f"a.{suffix} has {size} bytes" in outcomes[0].detail  # type: ignore[union-attr]
 
 
@@ -209,7 +209,7 @@ def test_a_sparse_file_of_any_size_is_bounded(tmp_path: Path) -> None:
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
     outcomes = read_bytes(tmp_path, bytes(header) + members(("b.jpg", PICTURE)))
-    assert reasons(outcomes) == [Reason.TOO_MANY_BYTES, None]
+    assert reasons(outcomes) == [Reason.TOO_LARGE, None]
 
 
 def test_concatenated_tars(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_filters_drop_what_they_should(run, truth):
     low = [key for key in right if ended.get(key) == "low_clip_score"]
     assert len(low) <= 0.15 * len(right)
     assert not [key for key in right if ended.get(key) == "has_text"]
-    assert {"corrupt_image", "too_small", "low_clip_score", "low_aesthetic_score", "has_text"} <= set(reasons(output))
+    assert {"corrupt", "too_small", "low_clip_score", "low_aesthetic_score", "has_text"} <= set(reasons(output))
 
 
 def test_new_captions_score_higher(run):

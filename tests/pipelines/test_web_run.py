@@ -19,7 +19,7 @@ _WEB = {
     "/flaky/429/1/a.jpg": None,
     "/reset-once/a.jpg": None,
     "/slow/0.3/a.jpg": None,
-    "/redirect/20/a.jpg": "too_many_redirects",
+    "/redirect/20/a.jpg": "redirect_loop",
     "/status/404": "http_4xx",
     "/status/403": "http_4xx",
     "/status/429": "http_429",
@@ -27,12 +27,12 @@ _WEB = {
     "/stall": "timeout",
     "/drip": "timeout",
     "/html": "not_an_image",
-    "/endless": "too_many_bytes",
-    "/huge": "too_many_bytes",
+    "/endless": "too_large",
+    "/huge": "too_large",
     "/empty": "empty_body",
     "/reset": "connection_error",
     "/redirect-to?url=file:///etc/passwd": "invalid_url",
-    "/cut.jpg": "corrupt_image",
+    "/cut.jpg": "corrupt",
     "/tiny.jpg": "too_small",
 }
 
@@ -65,9 +65,9 @@ def test_every_answer_has_its_outcome(tmp_path, web):
     redirected = "/redirect-to?url=file:///etc/passwd"
     assert ended.pop(redirected) in (
         "invalid_url",
-        "blocked_address",
+        "private_address",
         "connection_error",
-        "too_many_redirects",
+        "redirect_loop",
         "http_4xx",
     )
     expected.pop(redirected)
@@ -86,7 +86,7 @@ def test_private_addresses_are_refused_unless_told(tmp_path, web):
     output = tmp_path / "out"
     assert run_here(f"--input={shard}", f"--output={output}", *_MODELS_OFF) == 0
     assert_accounts(output, 2)
-    assert set(reasons(output)) == {"blocked_address"}
+    assert set(reasons(output)) == {"private_address"}
     assert not web.requests
 
 

@@ -92,12 +92,12 @@ def test_users_flags_are_only_text(tmp_path: Path) -> None:
 
 
 def test_rejected_without_picture(tmp_path: Path) -> None:
-    gone = sample(UNITS[0], 0, thumbnail=b"").reject(Stage.FETCH, Reason.DNS_ERROR, "no such host")
+    gone = sample(UNITS[0], 0, thumbnail=b"").reject(Stage.FETCH, Reason.DNS, "no such host")
     unread = sample(UNITS[0], 1, url=None, caption=None).reject(Stage.READ, Reason.MISSING_URL)
     page = _page(tmp_path, [gone, unread])
     assert page.pictures() == []
     assert page.text.count("no picture") == 2
-    for text in ("dns_error", "no such host", "https://example.com/0.jpg", "missing_url", "(no caption)"):
+    for text in ("dns", "no such host", "https://example.com/0.jpg", "missing_url", "(no caption)"):
         assert text in page.text
 
 

@@ -1,0 +1,15 @@
+"""Words that flags, settings and engines share."""
+
+from __future__ import annotations
+
+# As in img2dataset 1.47 (`resize_mode`).
+RESIZE_MODES = ("keep_ratio_largest", "keep_ratio", "center_crop", "border", "no")
+
+IMAGE_FORMATS = ("jpeg", "png", "webp", "gif", "avif")
+
+# Of the X-Robots-Tag header: img2dataset's four and noml (https://noml.info). tdm-reservation is a header of its own
+# (W3C TDM Reservation Protocol).
+OPT_OUT_DIRECTIVES = ("noai", "noimageai", "noindex", "noimageindex", "noml", "tdm-reservation")
+
+DEFAULT_AGENT = "beam-recap"
+DEFAULT_CONTACT = "https://github.com/beam-recap/beam-recap"
