@@ -5,69 +5,56 @@ Decoders allocate by these numbers, some already when a file is opened; so they 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-# A JPEG marker: 0xFF bytes, then a code. 0x00 is a stuffed 0xFF of the pixel data, 0xD0-0xD7 are restarts inside it.
-_JPEG_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0-SOF15, without DHT, JPG and DAC
-_JPEG_SCAN = 0xDA
-_JPEG_END = 0xD9
-_JPEG_BARE = frozenset({0x01, 0xD8})  # TEM and SOI have no length field
+from beam_recap.images.avif_header import is_avif, read_avif
+from beam_recap.images.jpeg_header import JpegFacts, read_jpeg
+
+# Progressive pictures have about 10. A picture of 210 scans and 64 megapixels costs 9 seconds and 400 kB.
+MAX_JPEG_SCANS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """Format ("JPEG", "PNG", "WEBP", "GIF") and size in pixels as stored, before any orientation is applied.
+    """Format ("JPEG", "PNG", "WEBP", "GIF", "AVIF") and size in pixels as stored, before it is turned upright.
 
-    A size of 0 x 0 means that the header is broken.
+    A size of 0 x 0 means that the header is broken. ``allocated_pixels`` is what the decoder may allocate at worst
+    where that can be more than width times height, else 0. ``jpeg`` is set for JPEGs whose header is whole.
     """
 
     format: str
     width: int
     height: int
-    scans: int = 1  # of a JPEG; each one is a pass over all its pixels
+    scans: int = 1  # of a JPEG; each one is a pass over all its pixels. At least: it is not counted beyond the limit
+    allocated_pixels: int = 0
+    jpeg: JpegFacts | None = None
 
 
 def read_header(data: bytes) -> ImageHeader | None:
-    """Reads a picture's header; None if it is no JPEG, PNG, WebP or GIF at all."""
+    """Reads a picture's header; None if it is no JPEG, PNG, WebP, GIF or AVIF at all."""
     if data.startswith(b"\xff\xd8\xff"):
-        return _read_jpeg(data)
+        facts = read_jpeg(data, MAX_JPEG_SCANS)
+        return ImageHeader("JPEG", facts.width, facts.height, facts.scans, 0, facts) if facts else _broken("JPEG")
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        is_whole = data[12:16] == b"IHDR" and len(data) >= 24
-        return ImageHeader("PNG", *((_big(data, 16, 4), _big(data, 20, 4)) if is_whole else (0, 0)))
+        if data[12:16] != b"IHDR" or len(data) < 24:
+            return _broken("PNG")
+        return ImageHeader("PNG", int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
     if data.startswith((b"GIF87a", b"GIF89a")):
         return ImageHeader("GIF", *_gif_size(data))
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return ImageHeader("WEBP", *_webp_size(data))
+    if is_avif(data):
+        size = read_avif(data)
+        return _broken("AVIF") if size is None else ImageHeader("AVIF", size.width, size.height, 1, size.coded_pixels)
     return None
 
 
-def _big(data: bytes, at: int, length: int) -> int:
-    return int.from_bytes(data[at : at + length], "big")
+def _broken(image_format: str) -> ImageHeader:
+    return ImageHeader(image_format, 0, 0)
 
 
 def _little(data: bytes, at: int, length: int) -> int:
     return int.from_bytes(data[at : at + length], "little")
-
-
-def _read_jpeg(data: bytes) -> ImageHeader:
-    """Walks the markers (ITU-T T.81, annex B) as libjpeg does: what is between two segments is skipped."""
-    width = height = scans = 0
-    at = 2
-    while (found := _JPEG_MARKER.search(data, at)) is not None:
-        code = found.group(1)[0]
-        at = found.end()
-        if code == _JPEG_END:
-            break
-        if code in _JPEG_BARE:
-            continue
-        if code == _JPEG_SCAN:
-            scans += 1
-        elif code in _JPEG_FRAMES and at + 7 <= len(data):
-            height, width = max(height, _big(data, at + 3, 2)), max(width, _big(data, at + 5, 2))
-        at += max(2, _big(data, at, 2))
-    return ImageHeader("JPEG", width, height, scans)
 
 
 def _gif_size(data: bytes) -> tuple[int, int]:
