@@ -3,5 +3,6 @@
 from beam_recap.fetch.addresses import is_public_address
 from beam_recap.fetch.fetcher import Fetcher
 from beam_recap.fetch.settings import FetchResult, FetchSettings
+from beam_recap.fetch.window import FetchWindow
 
-__all__ = ["FetchResult", "FetchSettings", "Fetcher", "is_public_address"]
+__all__ = ["FetchResult", "FetchSettings", "FetchWindow", "Fetcher", "is_public_address"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
+import socket
 
 # The well-known prefix of NAT64 (RFC 6052): on networks with IPv6 only, every IPv4 host is reached through it.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -44,6 +46,27 @@ def is_public_address(ip: str) -> bool:
     return _is_public_v6(address)
 
 
+def is_private_literal(host: str) -> bool:
+    """Whether a URL's host is, by its text alone, an address that is not public.
+
+    True for IP addresses in every notation that systems read (127.1, 0x7f000001, 2130706433, 017700000001) and for
+    localhost and names below it (RFC 6761). False for other names: only a lookup tells where they lead.
+
+    Args:
+      host: in lower case; an IPv6 address in brackets.
+    """
+    host = host.removesuffix(".")
+    if host.startswith("["):
+        return not is_public_address(host.strip("[]"))
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return not is_public_address(socket.inet_ntoa(socket.inet_aton(host)))
+    except OSError:  # a name
+        return False
+
+
+@functools.lru_cache(maxsize=65536)  # 25 microseconds once, not per connection
 def _is_public_v4(address: ipaddress.IPv4Address) -> bool:
     return _is_ordinary(address) and not any(address in network for network in _REFUSED_V4)
 

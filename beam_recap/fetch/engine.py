@@ -94,6 +94,7 @@ class _Multi:
 
     def __init__(self, selector: selectors.BaseSelector, idle_connections: int) -> None:
         self._selector = selector
+        self._watched: set[int] = set()
         self.timer_at = float("inf")  # when libcurl wants to be called, on the monotonic clock
         self.running = 0
         self.curl_multi = pycurl.CurlMulti()
@@ -136,11 +137,16 @@ class _Multi:
         mask = selectors.EVENT_READ if what in (pycurl.POLL_IN, pycurl.POLL_INOUT) else 0
         mask |= selectors.EVENT_WRITE if what in (pycurl.POLL_OUT, pycurl.POLL_INOUT) else 0
         try:
-            self._selector.modify(descriptor, mask, self)
-        except (KeyError, OSError):  # new, or a new socket under the number of an old one
+            if descriptor in self._watched:
+                self._selector.modify(descriptor, mask, self)
+            else:
+                self._selector.register(descriptor, mask, self)
+        except (KeyError, OSError):  # a new socket under the number of an old one
             self._forget(descriptor)
             self._selector.register(descriptor, mask, self)
+        self._watched.add(descriptor)
 
     def _forget(self, descriptor: int) -> None:
+        self._watched.discard(descriptor)
         with contextlib.suppress(KeyError, ValueError, OSError):
             self._selector.unregister(descriptor)

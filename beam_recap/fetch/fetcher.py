@@ -8,10 +8,11 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from beam_recap.fetch.request import Callback, Receiver, Request
 from beam_recap.fetch.settings import FetchResult, FetchSettings
 
 if TYPE_CHECKING:
-    from beam_recap.fetch.loop import TransferLoop
+    from beam_recap.fetch.loop import Resolver, TransferLoop
 
 
 class Fetcher:
@@ -21,18 +22,21 @@ class Fetcher:
 
     Args:
       settings: the limits.
+      resolver: looks up names instead of the system: gives the IP addresses of (host, port), at least one, or raises
+        OSError. Called on the fetcher's thread. For tests: addresses are checked whoever gave them.
 
     Raises:
       ValueError: the environment variable SSL_CERT_FILE names no file.
     """
 
-    def __init__(self, settings: FetchSettings | None = None) -> None:
+    def __init__(self, settings: FetchSettings | None = None, resolver: Resolver | None = None) -> None:
         # libcurl is loaded only where pictures are fetched.
         from beam_recap.fetch.loop import TransferLoop
 
         self._process = os.getpid()
-        self._loop = TransferLoop(settings or FetchSettings(), find_certificates())
-        self._finalizer = weakref.finalize(self, _close, self._loop, self._process)  # the thread keeps the loop, not us
+        self.settings = settings or FetchSettings()
+        self.loop = TransferLoop(self.settings, find_certificates(), resolver)
+        self._finalizer = weakref.finalize(self, _close, self.loop, self._process)  # the thread keeps the loop, not us
 
     def submit(self, url: str, done: Callable[[FetchResult], None]) -> None:
         """Starts fetching a URL, as soon as there is room.
@@ -45,9 +49,17 @@ class Fetcher:
         Raises:
           RuntimeError: the fetcher is closed, or was made by another process.
         """
+        self.request(url, Callback(done))
+
+    def request(self, url: str, receiver: Receiver) -> Request:
+        """Like `submit`, for a receiver that is more than a function; `FetchWindow` is.
+
+        Raises:
+          RuntimeError: as `submit`.
+        """
         if os.getpid() != self._process:
             raise RuntimeError("this fetcher was made by another process; its thread does not run here")
-        self._loop.submit(url, done)
+        return self.loop.submit(url, receiver)
 
     def fetch(self, url: str) -> FetchResult:
         """Fetches one URL and waits for the result.
@@ -55,7 +67,7 @@ class Fetcher:
         Raises:
           RuntimeError: as `submit`, and when called from `done`, where it would wait for ever.
         """
-        if self._loop.is_own_thread():
+        if self.loop.is_own_thread():
             raise RuntimeError("fetch() must not be called on the fetcher's own thread")
         results: list[FetchResult] = []
         ready = threading.Event()

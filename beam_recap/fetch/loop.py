@@ -1,49 +1,31 @@
-"""The fetcher's thread: which request runs when, which is tried again, and that each ends in exactly one result."""
+"""The fetcher's thread: runs the transfers that `Traffic` lets through, and sees to it that each request ends."""
 
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import logging
-import math
 import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import pycurl
 
 from beam_recap.fetch import policy
 from beam_recap.fetch.byte_budget import ByteBudget
 from beam_recap.fetch.engine import CurlEngine
-from beam_recap.fetch.host_queue import HostQueue
+from beam_recap.fetch.request import Receiver, Request
 from beam_recap.fetch.settings import FetchResult, FetchSettings
+from beam_recap.fetch.traffic import Traffic
 from beam_recap.fetch.transfer import Transfer
-from beam_recap.fetch.urls import BadUrl, read_url
 from beam_recap.isolation import describe_error
 from beam_recap.records import Reason
 
 logger = logging.getLogger(__name__)
 
-# libcurl ends a transfer at its deadline by itself; after this grace we do.
-_GRACE_S = 0.5
-
-
-@dataclass(slots=True, eq=False)
-class _Request:
-    """One URL on its way to one result."""
-
-    given: str
-    done: Callable[[FetchResult], None] | None  # None once called
-    url: str = ""  # as it is asked for
-    host: str = ""
-    attempts: int = 0
-    deadline: float = math.inf  # on the monotonic clock; set when the first transfer starts
-    last: FetchResult | None = None  # of the last try
-    transfer: Transfer | None = None  # while it runs
+# Host and port to IP addresses; OSError where there are none.
+Resolver = Callable[[str, int], Sequence[str]]
 
 
 class TransferLoop:
@@ -52,42 +34,55 @@ class TransferLoop:
     Args:
       settings: the limits.
       certificates: path of the CA bundle.
+      resolver: looks up names instead of the system, on the thread. For tests.
     """
 
-    def __init__(self, settings: FetchSettings, certificates: str) -> None:
+    def __init__(self, settings: FetchSettings, certificates: str, resolver: Resolver | None = None) -> None:
         self._settings = settings
         self._certificates = certificates
-        # Shared with other threads, under the lock.
+        self._resolver = resolver
+        # Shared with other threads.
         self._lock = threading.Lock()
-        self._inbox: deque[_Request] = deque()
-        self._closing = False
+        self._inbox: deque[Request] = deque()  # under the lock
+        self._closing = False  # under the lock
+        self._given_back: deque[Request] = deque()
+        self._is_short = False  # of memory: waits for something to be given back
         self._wake_here, self._wake_there = socket.socketpair()
         for end in (self._wake_here, self._wake_there):
             end.setblocking(False)
         # The thread's own.
-        self._open: set[_Request] = set()  # taken from the inbox, without a result
-        self._ticket = itertools.count()
+        self._open: set[Request] = set()  # taken from the inbox, without a result
         self._reset()
         self._thread = threading.Thread(target=self._run, name="beam-recap-fetcher", daemon=True)
         self._thread.start()
 
     def _reset(self) -> None:
-        self._queue: HostQueue[_Request] = HostQueue(self._settings.connections_per_host)
-        self._budget: ByteBudget[Transfer] = ByteBudget(self._settings.ahead_bytes)
-        self._timers: list[tuple[float, int, Callable[[CurlEngine, _Request], None], _Request]] = []
+        self._traffic = Traffic(self._settings, self._finish)
+        self._budget: ByteBudget[Request] = ByteBudget(self._settings.ahead_bytes)
         self._idle: list[Transfer] = []
-        self._running: dict[pycurl.Curl, tuple[_Request, Transfer]] = {}
+        self._running: dict[Request, Transfer] = {}
+        self._request_of: dict[pycurl.Curl, Request] = {}
         self._transfers: list[Transfer] = []
 
     # Called by other threads.
 
-    def submit(self, url: str, done: Callable[[FetchResult], None]) -> None:
-        """See `Fetcher.submit`."""
+    def submit(self, url: str, receiver: Receiver) -> Request:
+        """Starts fetching a URL as soon as it may; `receiver` is told the result."""
+        request = Request(url, receiver)
         with self._lock:
             if self._closing:
                 raise RuntimeError("the fetcher is closed")
-            self._inbox.append(_Request(url, done))
-        self._wake()
+            was_empty = not self._inbox
+            self._inbox.append(request)
+        if was_empty:
+            self._wake()
+        return request
+
+    def give_back(self, request: Request) -> None:
+        """The body of a request whose receiver `holds` is now somebody else's."""
+        self._given_back.append(request)
+        if self._is_short:
+            self._wake()
 
     def close(self, wait_s: float = 5.0) -> None:
         """Ends everything that is open, as CONNECTION_ERROR, and then the thread."""
@@ -135,15 +130,25 @@ class TransferLoop:
                 stack.callback(engine.close)
                 stack.callback(self._close_transfers)
                 while not self._closing:
-                    self._take_inbox()
-                    self._run_timers(engine)
-                    self._start_transfers(engine, share)
-                    for curl, number, message in engine.turn(self._seconds_to_timer()):
-                        self._on_ended(engine, curl, number, message)
+                    self._turn(engine, share)
                 self._end_all("the fetcher was closed")  # before libcurl closes, which can take a while
             except Exception as error:
                 self._end_all(f"internal error: {describe_error(error)}")
                 raise
+
+    def _turn(self, engine: CurlEngine, share: pycurl.CurlShare) -> None:
+        self._take_inbox()
+        self._take_given_back(engine)
+        for request in self._traffic.run_timers():
+            self._stop(engine, request)
+        self._start_transfers(engine, share)
+        has_room = self._budget.has_room()
+        self._is_short = self._budget.has_refused or not has_room
+        may_start = has_room and len(self._running) < self._settings.concurrency
+        # Looked at after `_is_short` is set: what is given back from now on wakes us.
+        wait_s = 0.0 if self._given_back else self._traffic.seconds_to_next(may_start=may_start)
+        for curl, number, message in engine.turn(wait_s):
+            self._on_ended(engine, curl, number, message)
 
     def _close_transfers(self) -> None:
         for transfer in self._transfers:
@@ -151,111 +156,83 @@ class TransferLoop:
 
     def _take_inbox(self) -> None:
         while self._inbox:
-            request = self._inbox.popleft()
-            self._open.add(request)
-            try:
-                url = read_url(request.given)
-            except Exception as error:  # a URL must not end the others' transfers, whatever is wrong with it
-                url = BadUrl(f"cannot be read: {describe_error(error)}")
-            if isinstance(url, BadUrl):
-                self._finish(request, _failure(Reason.INVALID_URL, f"the URL {url.problem}"))
-            else:
-                request.url, request.host = url.text, url.host
-                self._queue.push(url.host, request)
+            with self._lock:
+                requests = list(self._inbox)
+                self._inbox.clear()
+                self._open.update(requests)
+            for request in requests:
+                self._traffic.add(request)
 
-    def _start_transfers(self, engine: CurlEngine, share: pycurl.CurlShare) -> None:
-        while len(self._running) < self._settings.concurrency and not self._budget.is_spent:
-            popped = self._queue.pop()
-            if popped is None:
-                return
-            host, request = popped
-            now = time.monotonic()
-            if request.done is None or request.deadline <= now:  # its time ran out as it waited for another try
-                self._queue.release(host)
-                self._on_overdue(engine, request)
-                continue
-            if request.attempts == 0:
-                request.deadline = now + self._settings.timeout_s
-                self._at(request.deadline + _GRACE_S, self._on_overdue, request)
-            request.attempts += 1
-            transfer = self._idle.pop() if self._idle else self._new_transfer(share)
-            request.transfer = transfer
-            self._running[transfer.curl] = request, transfer
-            self._budget.join(transfer)
-            transfer.start(request.url, request.deadline - now)
-            engine.add(transfer.curl, host)
-
-    def _new_transfer(self, share: pycurl.CurlShare) -> Transfer:
-        transfer = Transfer(self._settings, share, self._budget, self._certificates)
-        self._transfers.append(transfer)
-        return transfer
-
-    def _on_ended(self, engine: CurlEngine, curl: pycurl.Curl, number: int, message: str) -> None:
-        """A transfer is over: gives the result, or arranges for another try."""
-        if curl not in self._running:  # ended in two ways at once
-            return
-        request, transfer = self._running.pop(curl)
-        ending = transfer.end(number, message)
-        engine.remove(curl)
-        request.transfer = None
-        self._idle.append(transfer)
-        self._queue.release(request.host)
-        self._budget.leave(transfer)
-        self._resume_paused(engine)
-        if ending.verdict is None:
-            self._finish(
-                request, FetchResult(ending.body, None, "", ending.http_status, ending.final_url, request.attempts)
-            )
-            return
-        verdict = ending.verdict
-        request.last = FetchResult(
-            None, verdict.reason, verdict.detail, ending.http_status, ending.final_url, request.attempts
-        )
-        if verdict.retry and request.attempts <= self._settings.retries:
-            again_at = time.monotonic() + policy.retry_wait_s(request.attempts, ending.retry_after_s)
-            if again_at < request.deadline:
-                self._at(again_at, self._on_retry, request)
-                return
-        self._finish(request, request.last)
+    def _take_given_back(self, engine: CurlEngine) -> None:
+        while self._given_back:
+            self._budget.leave(self._given_back.popleft())
+        if self._budget.has_refused:
+            self._resume_paused(engine)
 
     def _resume_paused(self, engine: CurlEngine) -> None:
-        for transfer in self._budget.holders():
+        for request in self._budget.take_refused():
+            transfer = self._running.get(request)
+            if transfer is None or not transfer.is_paused:
+                continue
             try:
-                transfer.resume()
+                request.deadline += transfer.resume()  # the pause was ours, not the server's
             except pycurl.error as error:
                 number, message = (*error.args, "")[:2]
                 self._on_ended(engine, transfer.curl, number, message)
 
-    def _on_retry(self, engine: CurlEngine, request: _Request) -> None:
-        self._queue.push(request.host, request, first=True)
+    def _start_transfers(self, engine: CurlEngine, share: pycurl.CurlShare) -> None:
+        while len(self._running) < self._settings.concurrency and self._budget.has_room():
+            sent = self._traffic.next()
+            if sent is None:
+                return
+            request, remaining_s = sent
+            assert request.url is not None
+            self._budget.start(request)
+            transfer = self._idle.pop() if self._idle else self._new_transfer(share)
+            request.is_running = True
+            self._running[request] = transfer
+            self._request_of[transfer.curl] = request
+            transfer.start(request, remaining_s)
+            engine.add(transfer.curl, request.url.host)
 
-    def _on_overdue(self, engine: CurlEngine, request: _Request) -> None:
-        """Its time is up, wherever it hangs."""
-        if request.done is None:
-            return
-        if request.transfer is not None:
-            self._on_ended(engine, request.transfer.curl, pycurl.E_OPERATION_TIMEDOUT, "stopped at the deadline")
+    def _new_transfer(self, share: pycurl.CurlShare) -> Transfer:
+        transfer = Transfer(self._settings, share, self._budget, self._certificates, self._resolver)
+        self._transfers.append(transfer)
+        return transfer
+
+    def _stop(self, engine: CurlEngine, request: Request) -> None:
+        """Its time is up. One that waits for memory gets the time back that it waits."""
+        transfer = self._running[request]
+        if transfer.is_paused:
+            request.deadline += transfer.paused_s()
+            self._traffic.watch(request)
         else:
-            self._finish(request, request.last or _failure(Reason.TIMEOUT, "no time left", request.attempts))
+            self._on_ended(engine, transfer.curl, pycurl.E_OPERATION_TIMEDOUT, "stopped at the deadline")
 
-    def _at(self, when: float, act: Callable[[CurlEngine, _Request], None], request: _Request) -> None:
-        heapq.heappush(self._timers, (when, next(self._ticket), act, request))
+    def _on_ended(self, engine: CurlEngine, curl: pycurl.Curl, number: int, message: str) -> None:
+        request = self._request_of.pop(curl, None)
+        if request is None:  # ended in two ways at once
+            return
+        transfer = self._running.pop(request)
+        request.is_running = False
+        ending = transfer.end(number, message)
+        engine.remove(curl)
+        self._idle.append(transfer)
+        if ending.body is not None and request.receiver is not None and request.receiver.holds:
+            self._budget.finish(request)
+        else:
+            self._budget.leave(request)
+        self._traffic.ended(request, ending)
+        if self._budget.has_refused:
+            self._resume_paused(engine)
 
-    def _run_timers(self, engine: CurlEngine) -> None:
-        while self._timers and self._timers[0][0] <= time.monotonic():
-            _, _, act, request = heapq.heappop(self._timers)
-            act(engine, request)
-
-    def _seconds_to_timer(self) -> float:
-        return self._timers[0][0] - time.monotonic() if self._timers else math.inf
-
-    def _finish(self, request: _Request, result: FetchResult) -> None:
+    def _finish(self, request: Request, result: FetchResult) -> None:
         self._open.discard(request)
-        done, request.done = request.done, None
-        if done is None:
+        receiver, request.receiver = request.receiver, None
+        if receiver is None:
             return
         try:
-            done(result)
+            receiver.done(request, result)
         except BaseException:  # not even SystemExit may stop the thread that others wait for
             logger.exception("The receiver of a fetched picture failed")
 
@@ -264,7 +241,10 @@ class TransferLoop:
             waiting = list(self._inbox)  # what receivers submit from here on is not ended with the rest
             self._inbox.clear()
         for request in [*self._open, *waiting]:
-            self._finish(request, _failure(Reason.CONNECTION_ERROR, detail, request.attempts))
+            result = FetchResult(
+                None, Reason.CONNECTION_ERROR, policy.clean_detail(detail), None, None, request.attempts
+            )
+            self._finish(request, result)
 
 
 def _make_share() -> pycurl.CurlShare:
@@ -273,7 +253,3 @@ def _make_share() -> pycurl.CurlShare:
     share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_DNS)
     share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_SSL_SESSION)
     return share
-
-
-def _failure(reason: Reason, detail: str, attempts: int = 0) -> FetchResult:
-    return FetchResult(None, reason, policy.clean_detail(detail), None, None, attempts)

@@ -30,6 +30,7 @@ class FetchSettings:
       max_redirects: redirects that are followed, 0 to 50.
       ports: TCP ports that may be asked; () for any. Not looked at with allow_private_hosts.
       allow_private_hosts: also fetch from addresses that are not public. For tests and closed networks only.
+      allow_local_files: also read absolute paths, file: and gs:// URLs (`FetchWindow`).
       verify_tls: refuse servers whose certificate does not verify.
       agent: name in the User-Agent header, by which X-Robots-Tag and robots.txt may address the fetcher.
       contact: where site owners can complain: a URL or an e-mail address.
@@ -53,13 +54,14 @@ class FetchSettings:
     max_redirects: int = 5
     ports: tuple[int, ...] = (80, 443, 8080, 8443)
     allow_private_hosts: bool = False
+    allow_local_files: bool = False
     verify_tls: bool = True
     agent: str = DEFAULT_AGENT
     contact: str = DEFAULT_CONTACT
     opt_out_directives: tuple[str, ...] = OPT_OUT_DIRECTIVES
     obey_robots_txt: bool = False
     ahead_rows: int = 2048
-    ahead_bytes: int = 256 * 2**20
+    ahead_bytes: int = 64 * 2**20
 
     @property
     def user_agent(self) -> str:
@@ -78,7 +80,7 @@ class FetchSettings:
         self._check_number("connect_timeout_s", 0.001, 3600)
         if self.host_requests_per_s is not None:
             self._check_number("host_requests_per_s", 0.001, 100_000)
-        for name in ("allow_private_hosts", "verify_tls", "obey_robots_txt"):
+        for name in ("allow_private_hosts", "allow_local_files", "verify_tls", "obey_robots_txt"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}")
         if not (isinstance(self.agent, str) and _AGENT.fullmatch(self.agent)):

@@ -4,54 +4,75 @@ from __future__ import annotations
 
 import contextlib
 import io
-import socket
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pycurl
 
 from beam_recap.fetch import policy
-from beam_recap.fetch.addresses import is_public_address
 from beam_recap.fetch.byte_budget import ByteBudget
+from beam_recap.fetch.opt_out import is_opt_out_header, opts_out
+from beam_recap.fetch.request import Request
+from beam_recap.fetch.robots import MAX_ROBOTS_BYTES
 from beam_recap.fetch.settings import FetchSettings
+from beam_recap.fetch.sockets import SocketGate
+from beam_recap.fetch.urls import HttpUrl
 from beam_recap.records import Reason
 
-# What the decoder reads, so that servers which choose by this header send no AVIF.
-ACCEPT = "image/jpeg,image/png,image/webp,image/gif;q=0.9,image/*;q=0.5,*/*;q=0.1"
+# What the decoder reads.
+ACCEPT = "image/jpeg,image/png,image/webp,image/avif,image/gif;q=0.9,image/*;q=0.5,*/*;q=0.1"
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECT_BODY = 64 * 1024  # a larger one is not read, at the price of the connection
+
+# Larger than libcurl's own 16 kB: a picture comes in fewer calls of `_on_data`.
+_BUFFER_BYTES = 128 * 1024
+
+_NO_ADDRESS = "192.0.2.1"  # of TEST-NET-1 (RFC 5737): nobody's
+
+_NAME_CACHE_S = 300  # seconds that an address is remembered
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How one transfer ended: exactly one of `body` and `verdict` is set."""
+    """How one transfer ended: exactly one of `body`, `redirect_to` and `verdict` is set."""
 
     body: bytes | None
+    redirect_to: str | None
     verdict: policy.Verdict | None
     http_status: int | None
-    final_url: str | None
     retry_after_s: float = 0.0
 
 
 class Transfer:
-    """A place for one transfer at a time.
+    """A place for one transfer at a time. It has no deadline of its own: `TransferLoop` stops what is late.
 
     Args:
       settings: the limits.
       share: the cache of names and TLS sessions.
       budget: the body bytes of all transfers.
       certificates: path of the CA bundle.
+      resolver: looks up names instead of the system.
     """
 
     def __init__(
-        self, settings: FetchSettings, share: pycurl.CurlShare, budget: ByteBudget[Transfer], certificates: str
+        self,
+        settings: FetchSettings,
+        share: pycurl.CurlShare,
+        budget: ByteBudget[Request],
+        certificates: str,
+        resolver: Callable[[str, int], Sequence[str]] | None = None,
     ) -> None:
         self._settings = settings
         self._budget = budget
-        self._body = io.BytesIO()
-        self._refused = ""  # the address that was asked for and is not public
-        self._too_large = False
-        self._paused = False
+        self._resolver = resolver
+        self._directives = frozenset(settings.opt_out_directives)
+        self._gate = SocketGate(settings)
         self.curl = pycurl.Curl()
         self._configure(share, certificates)
+        self._clear()
 
     def _configure(self, share: pycurl.CurlShare, certificates: str) -> None:
         curl, settings = self.curl, self._settings
@@ -60,14 +81,15 @@ class Transfer:
             pycurl.SHARE: share,
             pycurl.NOSIGNAL: 1,  # signals and threads do not mix
             pycurl.PROTOCOLS: web_only,
-            pycurl.REDIR_PROTOCOLS: web_only,
             pycurl.PROXY: "",  # a proxy from the environment would connect for us, unchecked
-            pycurl.OPENSOCKETFUNCTION: self._open_socket,
+            pycurl.OPENSOCKETFUNCTION: self._gate.open,
+            pycurl.HEADERFUNCTION: self._on_header,
             pycurl.WRITEFUNCTION: self._on_data,
-            pycurl.FOLLOWLOCATION: 1,
-            pycurl.MAXREDIRS: settings.max_redirects,
-            pycurl.MAXFILESIZE_LARGE: settings.max_bytes,  # refuses by Content-Length; `_on_data` counts as well
+            pycurl.BUFFERSIZE: _BUFFER_BYTES,
+            pycurl.DNS_CACHE_TIMEOUT: _NAME_CACHE_S,
+            pycurl.FOLLOWLOCATION: 0,  # `Traffic` does: each hop has its host's limits, rules and place in the queue
             pycurl.FAILONERROR: 1,  # the body of an error page is of no use
+            pycurl.ENCODING: "identity",  # asks for plain bodies; what comes packed all the same is unpacked
             pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,  # one transfer per connection: a pause costs no memory
             pycurl.SSL_VERIFYPEER: int(settings.verify_tls),
             pycurl.SSL_VERIFYHOST: 2 if settings.verify_tls else 0,
@@ -78,15 +100,40 @@ class Transfer:
         for option, value in options.items():
             curl.setopt(option, value)
 
-    def start(self, url: str, remaining_s: float) -> None:
-        """Makes the handle ready for one URL (ASCII), to be done within `remaining_s` seconds."""
+    def _clear(self) -> None:
+        self._request: Request | None = None
         self._body = io.BytesIO()
-        self._refused = ""
+        self._status = 0  # of the answer so far; libcurl does not tell while it calls back
+        self._location: str | None = None  # where it redirects to, as it says
+        self._length: int | None = None  # of the body, as it says
+        self._opt_out_lines: list[bytes] = []
+        self._opted_out = ""  # the header that said so
         self._too_large = False
-        self._paused = False
-        self.curl.setopt(pycurl.URL, url)
-        self.curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(remaining_s))
-        self.curl.setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(min(remaining_s, self._settings.connect_timeout_s)))
+        self._cut = False
+        self._paused_at: float | None = None
+
+    def start(self, request: Request, remaining_s: float) -> None:
+        """Makes the handle ready for a request's URL, to be done within `remaining_s` seconds."""
+        assert request.url is not None
+        self._clear()
+        self._gate.clear()
+        self._request = request
+        self._max_bytes = MAX_ROBOTS_BYTES if request.for_robots else self._settings.max_bytes
+        connect_s = min(remaining_s, self._settings.connect_timeout_s)
+        self.curl.setopt(pycurl.URL, request.url.text)
+        self.curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round(connect_s * 1000)))  # 0 would mean libcurl's default
+        # Refuses by Content-Length; `_on_data` counts as well.
+        self.curl.setopt(pycurl.MAXFILESIZE_LARGE, 0 if request.for_robots else self._max_bytes)
+        if self._resolver is not None:
+            self._resolve(request.url)
+
+    def _resolve(self, url: HttpUrl) -> None:
+        addresses: Sequence[str] = ()
+        with contextlib.suppress(OSError):
+            addresses = self._resolver(url.host, url.port) if self._resolver else ()
+        self._gate.is_unresolved = not addresses
+        # Without any address libcurl would look the name up itself.
+        self.curl.setopt(pycurl.RESOLVE, [f"+{url.host}:{url.port}:{','.join(addresses) or _NO_ADDRESS}"])
 
     def end(self, number: int, message: str) -> Ending:
         """What the transfer gave, once libcurl says that it has ended.
@@ -96,29 +143,112 @@ class Transfer:
           message: libcurl's words.
         """
         body = self._body.getvalue()
-        self._body = io.BytesIO()
         status = int(self._info(pycurl.RESPONSE_CODE) or 0)
-        verdict = self._judge(number, message, status, body)
-        final_url = self._info(pycurl.EFFECTIVE_URL)
-        return Ending(
-            body=body if verdict is None else None,
+        verdict: policy.Verdict | None = None
+        redirect_to = self._location if status in _REDIRECTS else None
+        if redirect_to is None:
+            verdict = self._judge(number, message, status, body)
+        ending = Ending(
+            body=body if verdict is None and redirect_to is None else None,
+            redirect_to=redirect_to,
             verdict=verdict,
             http_status=status or None,
-            final_url=final_url.decode("utf-8", "replace") if isinstance(final_url, bytes) else None,
-            retry_after_s=float(self._info(pycurl.RETRY_AFTER) or 0),
+            retry_after_s=float(self._info(pycurl.RETRY_AFTER) or 0) if status in (429, 503) else 0.0,
         )
+        self._clear()
+        return ending
 
     def _judge(self, number: int, message: str, status: int, body: bytes) -> policy.Verdict | None:
-        if number == pycurl.E_COULDNT_CONNECT and self._refused:
-            return policy.Verdict(Reason.PRIVATE_ADDRESS, f"{self._refused} is not a public address")
+        if self._cut and status == 200:
+            return None
+        if self._opted_out:
+            return policy.Verdict(Reason.OPTED_OUT, policy.clean_detail(self._opted_out))
         if self._too_large:
-            return policy.Verdict(Reason.TOO_LARGE, f"more than {self._settings.max_bytes} bytes")
+            return policy.Verdict(Reason.TOO_LARGE, f"more than {self._max_bytes} bytes")
+        if number == pycurl.E_COULDNT_CONNECT and self._gate.refused:
+            return policy.Verdict(Reason.PRIVATE_ADDRESS, f"{self._gate.refused} is not a public address")
+        if number == pycurl.E_COULDNT_CONNECT and self._gate.is_unresolved:
+            return policy.Verdict(Reason.DNS, "the resolver gave no address", retry=True, host_failed=True)
+        if number == pycurl.E_COULDNT_CONNECT and self._gate.error:
+            return policy.Verdict(Reason.CONNECTION_ERROR, policy.clean_detail(self._gate.error), retry=True)
         if number:
-            return policy.judge_error(number, message, status)
+            os_error = self._info(pycurl.OS_ERRNO) if number == pycurl.E_COULDNT_CONNECT else 0
+            return policy.judge_error(number, message, status, os_error or 0)
         verdict = policy.judge_status(status)
         if verdict is None and not body:
             return policy.Verdict(Reason.EMPTY_BODY, f"HTTP {status} without a body")
         return verdict
+
+    def resume(self) -> float:
+        """Goes on after a pause, if the budget allows. It may pause again at once.
+
+        Returns:
+          Seconds of the pause that `paused_s` has not given yet.
+
+        Raises:
+          pycurl.error: the transfer failed in doing so.
+        """
+        paused_s = self.paused_s()
+        self._paused_at = None
+        self.curl.pause(pycurl.PAUSE_CONT)  # calls `_on_data` at once
+        return paused_s
+
+    def paused_s(self) -> float:
+        """Seconds since it paused, or since this was last asked; 0 for a transfer that is not paused."""
+        if self._paused_at is None:
+            return 0.0
+        now = time.monotonic()
+        since, self._paused_at = self._paused_at, now
+        return now - since
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it waits for the budget."""
+        return self._paused_at is not None
+
+    def close(self) -> None:
+        """Frees the handle."""
+        self.curl.close()
+
+    def _on_header(self, line: bytes) -> int | None:
+        if is_opt_out_header(line):
+            self._opt_out_lines.append(line)
+        elif line[:9].lower() == b"location:":
+            self._location = _text(line[9:])
+        elif line[:15].lower() == b"content-length:":
+            self._length = int(line[15:]) if line[15:].strip().isdigit() else None
+        elif line.startswith(b"HTTP/"):  # perhaps after an interim answer
+            self._status = _status_of(line)
+            self._location = self._length = None
+            self._opt_out_lines.clear()
+        elif not line.strip():
+            return self._on_headers_end()
+        return None
+
+    def _on_headers_end(self) -> int | None:
+        """Stops where the body is not wanted."""
+        if self._location is not None and self._status in _REDIRECTS:
+            # A small body is read, so that the connection can be used again.
+            return None if self._length is not None and self._length <= _MAX_REDIRECT_BODY else -1
+        # What an error page or a redirect says is not about a picture.
+        if self._opt_out_lines and self._status in (200, 203) and self._request and not self._request.for_robots:
+            self._opted_out = opts_out(self._opt_out_lines, self._directives, self._settings.agent) or ""
+        return -1 if self._opted_out else None
+
+    def _on_data(self, data: bytes) -> int | None:
+        size = self._body.tell() + len(data)
+        if size > self._max_bytes:
+            # libcurl itself counts only what Content-Length says, and before it is unpacked.
+            self._cut = self._request is not None and self._request.for_robots is not None
+            self._too_large = not self._cut
+            if self._cut:
+                self._body.write(data[: self._max_bytes - self._body.tell()])
+            return 0
+        if not self._budget.take(self._request, len(data)):
+            self._paused_at = time.monotonic()
+            return pycurl.WRITEFUNC_PAUSE
+        self._body.write(data)
+        return None
 
     def _info(self, what: int) -> Any:
         # It raises where libcurl could not even read the URL.
@@ -126,47 +256,16 @@ class Transfer:
             return self.curl.getinfo_raw(what)
         return None
 
-    def resume(self) -> None:
-        """Goes on after a pause, if the budget allows; without effect on a transfer that is not paused.
 
-        Raises:
-          pycurl.error: the transfer failed in doing so.
-        """
-        if self._paused:
-            self._paused = False
-            self.curl.pause(pycurl.PAUSE_CONT)  # calls `_on_data` at once, which may pause again
-
-    def close(self) -> None:
-        """Frees the handle."""
-        self.curl.close()
-
-    def _on_data(self, data: bytes) -> int | None:
-        if self._body.tell() + len(data) > self._settings.max_bytes:
-            # libcurl itself counts only what Content-Length says, unless it is a recent one.
-            self._too_large = True
-            return 0
-        if not self._budget.take(self, len(data)):
-            self._paused = True
-            return pycurl.WRITEFUNC_PAUSE
-        self._body.write(data)
-        return None
-
-    def _open_socket(self, purpose: int, address: Any) -> socket.socket | int:
-        """Refuses to connect where no stranger's URL may lead.
-
-        This is the one place that sees every connection: of an address in any notation, of a redirect, and of a name
-        that resolves differently each time. A connection that is reused was opened here, too.
-        """
-        try:
-            where = address.addr[0]
-            is_ip = address.family in (socket.AF_INET, socket.AF_INET6)
-            if not is_ip or not (self._settings.allow_private_hosts or is_public_address(where)):
-                self._refused = where if is_ip else "a socket that is no internet socket"
-                return pycurl.SOCKET_BAD
-            return socket.socket(address.family, address.socktype, address.protocol)
-        except Exception:  # no descriptors left, for one; anything else must not let a connection through either
-            return pycurl.SOCKET_BAD
+def _status_of(line: bytes) -> int:
+    code = line.split(None, 2)[1:2]
+    return int(code[0]) if code and code[0].isdigit() else 0
 
 
-def _milliseconds(seconds: float) -> int:
-    return max(1, round(seconds * 1000))  # 0 would mean no limit
+def _text(value: bytes) -> str:
+    """A header's value. Servers that do not percent-encode send UTF-8, or else Latin-1."""
+    value = value.strip()
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 MAX_URL_CHARS = 4096
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Underscores are no letters of a host name, yet some hosts on the web have them.
@@ -25,6 +27,8 @@ class HttpUrl:
 
     text: str
     host: str  # lower case; an IPv6 address keeps its brackets
+    port: int
+    origin: str  # scheme, host and port (RFC 6454), "https://example.org:443"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ def read_url(url: str) -> HttpUrl | BadUrl:
         query = quote(parts.query, safe=_QUERY_AS_IS)
     except ValueError as error:  # brackets, ports, lone surrogates
         return BadUrl(f"cannot be read: {_first_line(error)}")
-    if parts.scheme not in ("http", "https"):
+    if parts.scheme not in _DEFAULT_PORTS:
         return BadUrl("is not http or https")
     if "@" in parts.netloc:
         return BadUrl("has a user name or password")
@@ -71,10 +75,20 @@ def read_url(url: str) -> HttpUrl | BadUrl:
     if isinstance(host, BadUrl):
         return host
     place = host if port is None else f"{host}:{port}"
+    port = port or _DEFAULT_PORTS[parts.scheme]
     text = f"{parts.scheme}://{place}{path or '/'}" + (f"?{query}" if query else "")
     if len(text) > MAX_URL_CHARS:
         return BadUrl(f"is longer than {MAX_URL_CHARS} characters when encoded")
-    return HttpUrl(text, host)
+    return HttpUrl(text, host, port, f"{parts.scheme}://{host}:{port}")
+
+
+def read_reference(base: HttpUrl, reference: str) -> HttpUrl | BadUrl:
+    """`read_url` for where a redirect leads: a URL, or a part of one that belongs to `base` (RFC 3986, section 5)."""
+    try:
+        joined = urljoin(base.text, reference.strip(" \t\r\n"))
+    except ValueError as error:
+        return BadUrl(f"cannot be read: {_first_line(error)}")
+    return read_url(joined)
 
 
 def _read_host(netloc: str, host: str) -> str | BadUrl:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from beam_recap.fetch.addresses import is_public_address
+from beam_recap.fetch.addresses import is_private_literal, is_public_address
 from beam_recap.fetch.urls import BadUrl, HttpUrl, read_url
 
 
@@ -167,3 +167,35 @@ def test_refused_url(given: str) -> None:
 @pytest.mark.parametrize("given", [None, 5, b"http://example.com/"])
 def test_url_that_is_no_text(given: object) -> None:
     assert isinstance(read_url(given), BadUrl)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.1",
+        "10.1",
+        "169.254.169.254",
+        "0xa9fea9fe",
+        "0",
+        "127.0.0.1.",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[fe80::1]",
+        "localhost",
+        "localhost.",
+        "a.localhost",
+    ],
+)
+def test_private_by_its_text(host: str) -> None:
+    assert is_private_literal(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["8.8.8.8", "134744072", "[2606:4700::1111]", "example.com", "localhost.example", "a.b"]
+)
+def test_not_private_by_its_text(host: str) -> None:
+    assert not is_private_literal(host)

@@ -6,7 +6,6 @@ import pytest
 
 from beam_recap.fetch import FetchResult, FetchSettings
 from beam_recap.fetch.byte_budget import ByteBudget
-from beam_recap.fetch.host_queue import HostQueue
 from beam_recap.records import Reason
 
 
@@ -49,28 +48,71 @@ def test_result_has_either_body_or_reason() -> None:
         FetchResult(None, None, "", None, None, 1)
 
 
-def test_hosts_take_turns() -> None:
-    line: HostQueue[int] = HostQueue(2)
-    for number in range(4):
-        line.push("a", number)
-    line.push("b", 10)
-    line.push("a", 99, first=True)
-    assert [line.pop(), line.pop(), line.pop(), line.pop()] == [("a", 99), ("b", 10), ("a", 0), None]
-    line.release("a")
-    assert [line.pop(), line.pop()] == [("a", 1), None]
-    line.release("b")
-    assert line.pop() is None
+# The bytes that are held.
 
 
 def test_spent_budget_lets_only_the_oldest_go_on() -> None:
     budget: ByteBudget[str] = ByteBudget(100)
-    budget.join("old")
-    budget.join("young")
+    budget.start("old")
+    budget.start("young")
     assert budget.take("young", 90)
     assert not budget.take("young", 20)
-    assert not budget.is_spent
+    assert budget.has_refused
     assert budget.take("old", 50)
-    assert budget.is_spent
+    assert budget.used == 140
     budget.leave("old")
-    assert budget.holders() == ["young"]
+    assert budget.take_refused() == ["young"]
+    assert not budget.has_refused
     assert budget.take("young", 500)
+
+
+def test_finished_bodies_count_until_they_are_taken() -> None:
+    budget: ByteBudget[str] = ByteBudget(100)
+    for holder in ("first", "second", "third"):
+        budget.start(holder)
+    assert budget.take("first", 90)
+    budget.finish("first")
+    assert not budget.take("second", 20)  # the oldest, but what is finished will be taken
+    assert not budget.has_room()
+    assert budget.take_refused() == []
+    budget.leave("first")
+    assert budget.used == 0
+    assert budget.take_refused() == ["second"]  # though it may want more: there is nobody else
+    assert budget.take("second", 20)
+
+
+def test_only_as_many_ask_again_as_will_get_something() -> None:
+    budget: ByteBudget[int] = ByteBudget(1_000_000)
+    for holder in range(50):
+        budget.start(holder)
+    assert budget.take(0, 1_000_000)
+    budget.finish(0)
+    assert not any(budget.take(holder, 16_000) for holder in range(1, 50))
+    assert budget.take_refused() == []
+    budget.leave(0)
+    again = budget.take_refused()
+    assert 5 <= len(again) <= 8  # of 128 KiB each
+    assert budget.has_refused
+    assert all(budget.take(holder, 100_000) for holder in again)
+
+
+def test_no_more_start_than_will_probably_fit() -> None:
+    budget: ByteBudget[int] = ByteBudget(1_000_000)
+    assert budget.has_room()
+    started = 0
+    while budget.has_room():
+        budget.start(started)
+        started += 1
+    assert 5 <= started <= 8  # of 128 KiB each
+    for holder in range(started):
+        budget.leave(holder)
+    for holder in range(500):  # all are of 10 kB
+        budget.start(holder)
+        assert budget.take(holder, 10_000)
+        budget.finish(holder)
+        budget.leave(holder)
+    started = 0
+    while budget.has_room():
+        budget.start(started)
+        started += 1
+    assert 50 <= started <= 100

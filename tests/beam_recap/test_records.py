@@ -1,100 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
 
-import apache_beam as beam
-import numpy as np
 import pytest
+from support.full_row import FULL, PIXELS
 
-from beam_recap.records import MAX_DETAIL_CHARS, Reason, Rejection, RejectionCoder, Sample, SampleCoder, Stage
-
-FULL = Sample(
-    unit="/in/a.parquet[0:2]",
-    index=1,
-    uid="u",
-    key="000000001",
-    url="http://example.com/ä\u0000.jpg",
-    caption="日本語 🎈",
-    source_row=1,
-    source_id=-(2**63),
-    source_width=2**63 - 1,
-    source_height=0,
-    license="cc",
-    nsfw="UNLIKELY",
-    image_bytes=b"\x00\xff",
-    image=np.arange(24, dtype=np.uint8).reshape(2, 4, 3),
-    sha256="ab" * 32,
-    width=4,
-    height=2,
-    image_format="PNG",
-    thumbnail=b"",
-    image_embedding=np.array([0.6, 0.8], np.float32),
-    clip_score=-0.25,
-    caption_cut=False,
-    expected_digest="0" * 64,
-    http_status=200,
-    exif="{}",
-    aesthetic_score=4.5,
-    ocr_has_text=True,
-    ocr_text="",
-    ocr_boxes=0,
-    ocr_confidence=0.0,
-    ocr_area=1.0,
-    ocr_complete=False,
-    recaption="A red circle.",
-    recaption_tokens=4,
-    recaption_truncated=False,
-    recaption_clip_score=0.3,
-    recaption_cut=True,
-)
-PIXELS = ("image", "image_bytes", "image_embedding")
-
-
-def assert_same(left: Sample, right: Sample) -> None:
-    for field in dataclasses.fields(Sample):
-        ours, theirs = getattr(left, field.name), getattr(right, field.name)
-        assert type(ours) is type(theirs), field.name
-        if isinstance(ours, np.ndarray):
-            assert ours.dtype == theirs.dtype
-            np.testing.assert_array_equal(ours, theirs)
-        else:
-            assert ours == theirs, field.name
+from beam_recap.records import MAX_DETAIL_CHARS, Reason, Sample, Stage
 
 
 def test_the_full_sample_of_these_tests_fills_every_field() -> None:
     assert [f.name for f in dataclasses.fields(Sample) if getattr(FULL, f.name) is None] == []
-
-
-@pytest.mark.parametrize("sample", [FULL, Sample(unit="u", index=0, uid="x", key="k")], ids=["full", "bare"])
-def test_a_sample_survives_its_registered_coder(sample: Sample) -> None:
-    coder = beam.coders.registry.get_coder(Sample)
-    assert isinstance(coder, SampleCoder)
-    back = coder.decode(coder.encode(sample))
-    assert type(back) is Sample
-    assert_same(back, sample)
-
-
-@pytest.mark.parametrize("reason", Reason)
-def test_a_rejection_survives_its_registered_coder(reason: Reason) -> None:
-    coder = beam.coders.registry.get_coder(Rejection)
-    assert isinstance(coder, RejectionCoder)
-    back = coder.decode(coder.encode(FULL.reject(Stage.FETCH, reason, "why")))
-    assert type(back) is Rejection and type(back.reason) is Reason and type(back.stage) is Stage
-    assert (back.stage, back.reason, back.detail) == (Stage.FETCH, reason, "why")
-    assert_same(back.sample, FULL.without_image())
-
-
-def test_coders_do_not_depend_on_the_class_being_pickled() -> None:
-    """Another process may know the class under another name (``__main__``): only plain values travel."""
-    for encoded in (SampleCoder().encode(FULL), RejectionCoder().encode(FULL.reject(Stage.READ, Reason.TIMEOUT))):
-        assert b"beam_recap" not in encoded
-        assert isinstance(pickle.loads(encoded), tuple)
-
-
-@pytest.mark.parametrize("coder", [SampleCoder(), RejectionCoder()])
-def test_coders_are_no_keys(coder: beam.coders.Coder) -> None:
-    assert not coder.is_deterministic()
 
 
 def test_a_rejection_keeps_text_and_numbers_but_no_pixels() -> None:

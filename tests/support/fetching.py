@@ -16,7 +16,7 @@ LONG_S = 20  # far more than anything here takes, unless it hangs
 
 def local_settings(**changes: object) -> FetchSettings:
     """Settings with which servers on loopback can be reached."""
-    return FetchSettings(**{"allow_private_hosts": True, "timeout_s": 10.0, **changes})  # type: ignore[arg-type]
+    return FetchSettings(**{"allow_private_hosts": True, "ports": (), "timeout_s": 10.0, **changes})  # type: ignore[arg-type]
 
 
 def fetch_one(url: str, **changes: object) -> FetchResult:

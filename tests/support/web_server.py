@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import gzip
 import ipaddress
 import socket
 import socketserver
@@ -35,10 +36,14 @@ class WebServer:
     * ``/endless-redirect``: a redirect to the first picture, with a body without end
     * ``/empty``: 200 without a body; ``/html``: a web page that calls itself image/jpeg
     * ``/reset`` and ``/reset-once/PATH``: the connection breaks in the middle of the body (the first time)
-    * ``/garbage``: an answer that is no HTTP
+    * ``/garbage``: an answer that is no HTTP; ``/close``: none at all
+    * ``/packed/PATH``: the picture with Content-Encoding gzip; ``/bomb``: 200 MB of zeros, likewise
+    * ``/tagged/PATH?name=NAME&value=VALUE``: the picture with that header
 
     Args:
       images: pictures by path ("/cat.jpg").
+      answers: other answers by path: status, body and headers.
+      place: IP address and port; port 0: a free one.
       tls: serve https, with a certificate that nobody signed (see `certificate`).
 
     Attributes:
@@ -48,8 +53,16 @@ class WebServer:
       certificate: path of the certificate in PEM; None without `tls`.
     """
 
-    def __init__(self, images: Mapping[str, bytes], tls: bool = False) -> None:
+    def __init__(
+        self,
+        images: Mapping[str, bytes],
+        tls: bool = False,
+        answers: Mapping[str, tuple[int, bytes, dict[str, str]]] | None = None,
+        place: tuple[str, int] = ("127.0.0.1", 0),
+    ) -> None:
+        self.place = place
         self.images = dict(images)
+        self.answers = dict(answers or {})
         self.tls = tls
         self.requests: Counter[str] = Counter()
         self.headers: dict[str, Any] = {}
@@ -116,7 +129,7 @@ class _Server(socketserver.ThreadingTCPServer):
     def __init__(self, web: WebServer, context: ssl.SSLContext | None) -> None:
         self.web = web
         self.context = context
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(web.place, _Handler)
 
     def finish_request(self, request: socket.socket, client_address: Any) -> None:
         if self.context is None:
@@ -145,6 +158,16 @@ class _Handler(BaseHTTPRequestHandler):
         kind, *rest = parts.path.strip("/").split("/")
         if parts.path in web.images:
             self._send(200, web.images[parts.path])
+        elif parts.path in web.answers:
+            status, body, headers = web.answers[parts.path]
+            self._send(status, body, **headers)
+        elif kind == "tagged":
+            self._send(200, web.images["/" + "/".join(rest)], **{query["name"]: query["value"]})
+        elif kind in ("packed", "bomb"):
+            body = web.images["/" + "/".join(rest)] if rest else bytes(200_000_000)
+            self._send(200, gzip.compress(body, 1), Content_Encoding="gzip")
+        elif kind == "close":
+            self.close_connection = True
         elif kind == "redirect":
             left, path = int(rest[0]), "/".join(rest[1:])
             self._send(301, b"", Location=f"/redirect/{left - 1}/{path}" if left > 1 else f"/{path}")

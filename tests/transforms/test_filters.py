@@ -100,7 +100,7 @@ def test_fetch_image():
     assert [s.index for s in kept] == [i for i in range(20) if i % 2 == 0]
     assert {s.image.shape for s in kept} == {(100, 200, 3)} and {(s.width, s.height) for s in kept} == {(200, 100)}
     assert kept[0].thumbnail[:2] == b"\xff\xd8" and kept[1].thumbnail is None
-    assert {r.reason for r in out} == {Reason.HTTP_4XX, Reason.NOT_AN_IMAGE, Reason.MISSING_URL}
+    assert {r.reason for r in out} == {Reason.HTTP_404, Reason.NOT_AN_IMAGE, Reason.MISSING_URL}
     assert len(out) == 11
 
 

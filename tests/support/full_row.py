@@ -1,0 +1,61 @@
+"""A row with every field filled, to see what survives where."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from beam_recap.records import Sample
+
+FULL = Sample(
+    unit="/in/a.parquet[0:2]",
+    index=1,
+    uid="u",
+    key="000000001",
+    url="http://example.com/ä\u0000.jpg",
+    caption="日本語 🎈",
+    source_row=1,
+    source_id=-(2**63),
+    source_width=2**63 - 1,
+    source_height=0,
+    license="cc",
+    nsfw="UNLIKELY",
+    image_bytes=b"\x00\xff",
+    image=np.arange(24, dtype=np.uint8).reshape(2, 4, 3),
+    sha256="ab" * 32,
+    width=4,
+    height=2,
+    image_format="PNG",
+    thumbnail=b"",
+    image_embedding=np.array([0.6, 0.8], np.float32),
+    clip_score=-0.25,
+    caption_cut=False,
+    expected_digest="0" * 64,
+    http_status=200,
+    exif="{}",
+    aesthetic_score=4.5,
+    ocr_has_text=True,
+    ocr_text="",
+    ocr_boxes=0,
+    ocr_confidence=0.0,
+    ocr_area=1.0,
+    ocr_complete=False,
+    recaption="A red circle.",
+    recaption_tokens=4,
+    recaption_truncated=False,
+    recaption_clip_score=0.3,
+    recaption_cut=True,
+)
+PIXELS = ("image", "image_bytes", "image_embedding")
+
+
+def assert_same(left: Sample, right: Sample) -> None:
+    for field in dataclasses.fields(Sample):
+        ours, theirs = getattr(left, field.name), getattr(right, field.name)
+        assert type(ours) is type(theirs), field.name
+        if isinstance(ours, np.ndarray):
+            assert ours.dtype == theirs.dtype
+            np.testing.assert_array_equal(ours, theirs)
+        else:
+            assert ours == theirs, field.name
