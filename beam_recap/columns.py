@@ -34,6 +34,7 @@ class Columns:
     source_height: str | None = None
     license: str | None = None
     nsfw: str | None = None
+    expected_digest: str | None = None  # only where the user names it
 
     @property
     def names(self) -> list[str]:
@@ -41,6 +42,9 @@ class Columns:
         used = (getattr(self, field.name) for field in dataclasses.fields(self))
         return list(dict.fromkeys(name for name in used if name is not None))
 
+
+_SHOWN_NAMES = 30
+_SHOWN_CHARS = 60
 
 # In order of preference. Sources: the column lists of DataComp-1B (uid, url, text, original_width ...),
 # Recap-DataComp-1B (url, org_caption, key ...), LAION (SAMPLE_ID, URL, TEXT, HEIGHT ...) and img2dataset.
@@ -62,6 +66,7 @@ def recognise_columns(
     *,
     url_column: str | None = None,
     caption_column: str | None = None,
+    digest_column: str | None = None,
     needs_url: bool = True,
 ) -> Columns:
     """Finds our fields among a source's column names.
@@ -70,7 +75,8 @@ def recognise_columns(
       names: the source's columns.
       url_column: the user's choice, instead of the known names.
       caption_column: likewise.
-      needs_url: a Parquet file must have URLs; a tar's JSON need not.
+      digest_column: the column of digests that the user named, if any.
+      needs_url: a table must have URLs and what the user named; one JSON object need not.
 
     Raises:
       ColumnError: a column that the user named is not there, or there is no column of URLs.
@@ -78,16 +84,29 @@ def recognise_columns(
     found: dict[str, str | None] = {
         field: next((name for name in candidates if name in names), None) for field, candidates in _KNOWN.items()
     }
-    for field, flag, chosen in (("url", "url_column", url_column), ("caption", "caption_column", caption_column)):
+    for field, flag, chosen in (
+        ("url", "url_column", url_column),
+        ("caption", "caption_column", caption_column),
+        ("expected_digest", "verify_hash", digest_column),
+    ):
         if chosen is not None:
             if needs_url and chosen not in names:
-                raise ColumnError(flag, f"there is no column {chosen}; the columns are {', '.join(names)}")
+                raise ColumnError(flag, f"there is no column {chosen}; the columns are {_listed(names)}")
             found[field] = chosen
     if needs_url and found["url"] is None:
         raise ColumnError(
-            "url_column", f"no column is named url or URL; name one of {', '.join(names)} with --url_column"
+            "url_column", f"no column is named url or URL; name one of {_listed(names)} with --url_column"
         )
     return Columns(**found)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names in one printable line of bounded length: a file without a header shows its first row here."""
+    shown = []
+    for name in names[:_SHOWN_NAMES]:
+        printable = "".join(character if character.isprintable() else " " for character in name[:_SHOWN_CHARS])
+        shown.append(" ".join(printable.split()))
+    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
 
 
 def sample_from(
@@ -108,6 +127,7 @@ def sample_from(
         return None if column is None else convert(row.get(column))
 
     url, caption = value(columns.url, as_text), value(columns.caption, as_text)
+    digest = value(columns.expected_digest, as_text)
     source_id = value(columns.source_id, as_integer)
     key = value(columns.key, as_text) or key
     uid = value(columns.uid, as_text) or (str(source_id) if source_id is not None else pair_digest(url or key, caption))
@@ -124,6 +144,7 @@ def sample_from(
         source_height=value(columns.source_height, as_integer),
         license=value(columns.license, as_text),
         nsfw=value(columns.nsfw, as_text),
+        expected_digest=None if digest is None else digest.lower(),
     )
 
 
@@ -157,11 +178,16 @@ def as_text(value: Any) -> str | None:
 
 
 def as_integer(value: Any) -> int | None:
-    """A 64-bit whole number; None where there is none."""
+    """A 64-bit whole number; None where there is none. Texts may hold one as tables write it: ``640``, ``640.0``."""
     if isinstance(value, bool) or value is None:
         return None
     try:
-        number = int(value)
+        try:
+            number = int(value)
+        except ValueError:
+            if not isinstance(value, str | bytes):
+                return None
+            number = int(float(value))
     except (TypeError, ValueError, OverflowError):
         return None
     return number if -(2**63) <= number < 2**63 else None

@@ -43,6 +43,18 @@ def match_in(directory: str, pattern: str) -> list[str]:
     return match(join(directory if "://" in directory else glob.escape(directory), pattern))
 
 
+def match_beneath(folder: str) -> list[str]:
+    """Paths of the files anywhere beneath a folder, sorted; none if it is no folder. Unfinished files do not count."""
+    if "://" in folder:
+        return match_in(folder.rstrip("/"), "**") if glob.escape(folder) == folder else []
+    return sorted(
+        os.path.join(place, name)
+        for place, _, names in os.walk(folder)
+        for name in names
+        if not name.startswith(_TEMPORARY) and os.path.isfile(os.path.join(place, name))
+    )
+
+
 def holds_files(directory: str) -> bool:
     """Whether there is any (finished) file below a directory; looks no further than the first."""
     if "://" in directory:

@@ -51,8 +51,9 @@ FLAGS: tuple[Flag, ...] = (
         "rows",
         None,
         patterns,
-        "Shards: paths or globs, separated by commas, local or gs://. Parquet files of URLs, or webdataset tars of "
-        "images. Without it, the embedded demonstration runs.",
+        "Shards: paths, globs or folders, separated by commas, local or gs://. Parquet, .csv, .tsv, .json, .jsonl, "
+        ".ndjson or .txt files of URLs, the texts also with .gz, or webdataset tars of images. Without it, the "
+        "embedded demonstration runs.",
     ),
     Flag(
         "output",
@@ -100,7 +101,8 @@ FLAGS: tuple[Flag, ...] = (
         "rows",
         "false",
         boolean,
-        "Also write what the published schema lacks: uid, sizes, OCR text, token counts, model names.",
+        "Also write what the published schema lacks: uid, img2dataset's status, error_message, exif and original size, "
+        "HTTP status, OCR text, token counts, model names.",
     ),
     Flag("fetch_concurrency", "fetch", "64", integer(1, 4096), "Downloads in flight per worker process.", False),
     Flag(
@@ -140,7 +142,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag(
         "fetch_ahead_bytes",
         "fetch",
-        str(256 * 2**20),
+        str(64 * 2**20),
         integer(2**20, 2**40),
         "Bytes that are downloading or downloaded while later stages compute, per worker process.",
         False,

@@ -19,7 +19,7 @@ _TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view())
 
 
 def read_parquet_rows(
-    unit: Unit, *, url_column: str | None, caption_column: str | None, done: Set[int]
+    unit: Unit, *, url_column: str | None, caption_column: str | None, digest_column: str | None = None, done: Set[int]
 ) -> Iterator[Outcome]:
     """The unit's rows that are not ``done``, in order; a part that cannot be read becomes one rejection per row."""
     rows = unit.rows or 0
@@ -28,7 +28,10 @@ def read_parquet_rows(
         with files.open_read(unit.path) as file:
             parquet = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
             columns = recognise_columns(
-                parquet.schema_arrow.names, url_column=url_column, caption_column=caption_column
+                parquet.schema_arrow.names,
+                url_column=url_column,
+                caption_column=caption_column,
+                digest_column=digest_column,
             )
             skip = unit.start - unit.row_group_start
             batches = parquet.iter_batches(_BATCH_ROWS, row_groups=[unit.row_group], columns=columns.names)

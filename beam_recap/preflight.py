@@ -8,8 +8,10 @@ from beam_recap import checkpoint
 from beam_recap.columns import ColumnError, recognise_columns
 from beam_recap.config import RecapConfig
 from beam_recap.flags import ConfigError
+from beam_recap.formats import PARQUET, TAR, TXT, ShardError, detect_format
 from beam_recap.isolation import describe_error
-from beam_recap.units import PARQUET, ShardError, detect_format, match_shards, parquet_footer
+from beam_recap.text_head import text_columns
+from beam_recap.units import match_shards, parquet_footer
 
 # Beyond these, a bad shard is found by the run and ends as a rejection: ten thousand footers take minutes to read.
 _SHARDS_CHECKED = 256
@@ -44,18 +46,32 @@ def _check_directory(output: str) -> None:
 def _check_input(config: RecapConfig) -> None:
     for pattern in config.input:
         try:
-            shards = match_shards([pattern])
-            for shard in shards[:_SHARDS_CHECKED]:
-                if detect_format(shard.path) == PARQUET:
-                    schema, _ = parquet_footer(shard.path)
-                    _check_columns(config, shard.path, schema.names)
+            for shard in match_shards([pattern])[:_SHARDS_CHECKED]:
+                _check_shard(config, shard.path)
         except ShardError as error:
-            raise ConfigError("input", pattern, f"{error}; give Parquet files or tars that are there") from None
+            raise ConfigError("input", pattern, f"{error}; {error.remedy}") from None
+        output = config.output if "://" in config.output else os.path.abspath(config.output)
+        if os.path.isdir(pattern) and f"{output}/".startswith(f"{pattern.rstrip('/')}/"):
+            problem = f"lies in the input folder {pattern}, so that its files would be read; give another directory"
+            raise ConfigError("output", config.output, problem)
 
 
-def _check_columns(config: RecapConfig, path: str, names: list[str]) -> None:
+def _check_shard(config: RecapConfig, path: str) -> None:
+    shard_format = detect_format(path)
+    if shard_format == PARQUET:
+        schema, _ = parquet_footer(path)
+        _check_columns(config, path, schema.names)
+    elif shard_format != TAR:
+        columns = text_columns(path, shard_format, may_be_local=config.allow_local_files)
+        _check_columns(config, path, columns, has_one_column=shard_format.startswith(TXT))
+
+
+def _check_columns(config: RecapConfig, path: str, names: list[str], *, has_one_column: bool = False) -> None:
+    url_column = None if has_one_column else config.url_column
     try:
-        recognise_columns(names, url_column=config.url_column, caption_column=config.caption_column)
+        recognise_columns(
+            names, url_column=url_column, caption_column=config.caption_column, digest_column=config.verify_hash
+        )
     except ColumnError as error:
         value = getattr(config, error.flag)
         raise ConfigError(error.flag, "none" if value is None else value, f"in {path} {error}") from None

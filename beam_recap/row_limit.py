@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from beam_recap.formats import TAR
 from beam_recap.tar_rows import count_rows
+from beam_recap.text_rows import count_text_rows
 from beam_recap.units import Unit
 
 
@@ -14,8 +16,8 @@ def limit_units(units: Iterable[Unit], max_rows: int) -> Iterator[Unit]:
     left = max_rows
     for unit in units:
         if unit.rows is None:
-            # Only reading tells how many rows a tar holds: count them, so that the next unit's share is known.
-            rows = min(left, count_rows(unit.path))
+            # Only reading tells how many rows a stream holds: count them, so that the next unit's share is known.
+            rows = min(left, count_rows(unit.path)) if unit.format == TAR else count_text_rows(unit, left)
             yield replace(unit, limit=rows)
         else:
             rows = min(left, unit.rows)

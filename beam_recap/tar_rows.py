@@ -54,7 +54,13 @@ class _Group:
 
 
 def read_tar_rows(
-    unit: Unit, *, url_column: str | None, caption_column: str | None, max_bytes: int, done: Set[int]
+    unit: Unit,
+    *,
+    url_column: str | None,
+    caption_column: str | None,
+    digest_column: str | None = None,
+    max_bytes: int,
+    done: Set[int],
 ) -> Generator[Outcome, None, int]:
     """The tar's samples that are not ``done``, in order.
 
@@ -62,6 +68,7 @@ def read_tar_rows(
       unit: a tar.
       url_column: the JSON member's name for the URL, instead of the known ones.
       caption_column: likewise for the caption.
+      digest_column: the JSON member's name for the picture's digest, if it is to be checked.
       max_bytes: larger images are rejected unread.
       done: indexes to skip.
 
@@ -69,13 +76,14 @@ def read_tar_rows(
       As the generator's value, the number of samples in the tar, the skipped ones included.
     """
     index = 0
+    chosen = {"url_column": url_column, "caption_column": caption_column, "digest_column": digest_column}
     with files.open_read(unit.path) as file, _open(file) as tar:
         for group in _groups(tar, file):
             if unit.limit is not None and index >= unit.limit:
                 break
             if index not in done:
                 if group.key:
-                    yield _outcome(tar, group, unit, index, url_column, caption_column, max_bytes)
+                    yield _outcome(tar, group, unit, index, chosen, max_bytes)
                 else:
                     row = unreadable_row(unit, index, index)
                     yield row.reject(Stage.READ, Reason.CORRUPT_SHARD, group.damage)
@@ -205,8 +213,7 @@ def _outcome(
     group: _Group,
     unit: Unit,
     index: int,
-    url_column: str | None,
-    caption_column: str | None,
+    chosen: dict[str, str | None],
     max_bytes: int,
 ) -> Outcome:
     row: dict[str, Any] = {}
@@ -221,11 +228,11 @@ def _outcome(
         if group.image_suffix is not None:
             image = _read(tar, group.members[group.image_suffix], max_bytes)
     except _TooLarge as error:
-        sample = _sample(row, group, unit, index, url_column, caption_column)
+        sample = _sample(row, group, unit, index, chosen)
         return sample.reject(Stage.READ, Reason.TOO_LARGE, str(error))
     except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError) as error:
         problem = problem or describe_error(error)
-    sample = _sample(row, group, unit, index, url_column, caption_column)
+    sample = _sample(row, group, unit, index, chosen)
     if problem:
         return sample.reject(Stage.READ, Reason.CORRUPT_SHARD, problem)
     if image is None:
@@ -233,10 +240,8 @@ def _outcome(
     return replace(sample, image_bytes=image)
 
 
-def _sample(
-    row: dict[str, Any], group: _Group, unit: Unit, index: int, url_column: str | None, caption_column: str | None
-) -> Sample:
-    columns = recognise_columns(list(row), url_column=url_column, caption_column=caption_column, needs_url=False)
+def _sample(row: dict[str, Any], group: _Group, unit: Unit, index: int, chosen: dict[str, Any]) -> Sample:
+    columns = recognise_columns(list(row), **chosen, needs_url=False)
     sample = sample_from(row, replace(columns, key=None), unit=unit.name, index=index, source_row=index, key=group.key)
     return sample
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -12,22 +12,13 @@ from apache_beam.pvalue import TaggedOutput
 
 from beam_recap import checkpoint
 from beam_recap.columns import unreadable_row
+from beam_recap.formats import PARQUET, TAR
 from beam_recap.parquet_rows import read_parquet_rows
 from beam_recap.records import Outcome, Reason, Rejection, Stage
 from beam_recap.row_limit import limit_units
 from beam_recap.tar_rows import read_tar_rows
-from beam_recap.units import (
-    MALFORMED,
-    TAR,
-    Shard,
-    ShardError,
-    Unit,
-    UnitCount,
-    detect_format,
-    match_shards,
-    parquet_footer,
-    plan_units,
-)
+from beam_recap.text_rows import read_text_rows
+from beam_recap.units import MALFORMED, Shard, Unit, UnitCount, match_shards, plan_units, shard_problem
 from transforms.outcomes import SplitOutcomes
 
 NAMESPACE = "ReadShards"
@@ -43,16 +34,17 @@ class ReadOutputs(NamedTuple):
 
 
 class ReadShards(beam.PTransform):
-    """Reads Parquet files of URLs and webdataset tars of images, a unit of rows at a time.
+    """Reads tables and lists of URLs and webdataset tars of images, a unit of rows at a time.
 
     Input: the pipeline's root. Output: `ReadOutputs`.
 
     Args:
-      patterns: paths or globs, local or ``gs://``.
-      unit_rows: rows per unit of a Parquet file; a tar is one unit.
+      patterns: paths, globs or folders, local or ``gs://``.
+      unit_rows: rows per unit of a Parquet file or of lines of text; a tar, a compressed text and a JSON file are one.
       max_rows: stop after this many rows, in the input's order; None: all.
       url_column: the column of URLs where it has none of the known names.
       caption_column: likewise.
+      digest_column: the column of the pictures' digests, if they are to be checked.
       max_image_bytes: larger images in tars are rejected unread.
       output: a run's directory; rows that have an outcome in its checkpoint are skipped. None: read all.
       retry: which of those outcomes are re-opened: ``none``, ``transient`` or ``all``.
@@ -69,6 +61,7 @@ class ReadShards(beam.PTransform):
         max_rows: int | None = None,
         url_column: str | None = None,
         caption_column: str | None = None,
+        digest_column: str | None = None,
         max_image_bytes: int = 20 * 2**20,
         output: str | None = None,
         retry: str = "none",
@@ -81,7 +74,12 @@ class ReadShards(beam.PTransform):
         self._patterns = tuple(patterns)
         self._unit_rows = unit_rows
         self._max_rows = max_rows
-        self._read = _ReadUnitFn(url_column, caption_column, max_image_bytes, output, retry)
+        self._read = _ReadUnitFn(
+            {"url_column": url_column, "caption_column": caption_column, "digest_column": digest_column},
+            max_image_bytes,
+            output,
+            retry,
+        )
 
     def expand(self, root: beam.pvalue.PBegin) -> ReadOutputs:
         # The file list is made in the pipeline: ten thousand paths would not fit into a Dataflow job's graph.
@@ -112,16 +110,8 @@ def _first_units(patterns: Sequence[str], unit_rows: int, max_rows: int) -> Iter
 
 
 class _ReadUnitFn(beam.DoFn):
-    def __init__(
-        self,
-        url_column: str | None,
-        caption_column: str | None,
-        max_image_bytes: int,
-        output: str | None,
-        retry: str,
-    ):
-        self._url_column = url_column
-        self._caption_column = caption_column
+    def __init__(self, chosen: dict[str, Any], max_image_bytes: int, output: str | None, retry: str):
+        self._chosen = chosen
         self._max_image_bytes = max_image_bytes
         self._output = output
         self._retry = retry
@@ -132,39 +122,31 @@ class _ReadUnitFn(beam.DoFn):
         self._units.inc()
         done = checkpoint.done_indexes(self._output, unit.name, self._retry) if self._output else set()
         self._skipped.inc(len(done))
-        rows = unit.rows or 0
-        if unit.format == TAR:
-            rows = yield from self._read_tar(unit, done)
-        elif len(done) < rows:
-            for outcome in self._read_fixed(unit, done):
-                yield _with_thumbnail(unit, outcome)
+        rows = unit.rows
+        if rows is None or len(done) < rows:
+            rows = yield from self._read(unit, done)
         yield TaggedOutput("units", UnitCount(unit.shard_number, unit.start, unit.name, rows))
 
-    def _read_tar(self, unit: Unit, done: set[int]) -> Iterator[Outcome]:
-        rows = read_tar_rows(
-            unit,
-            url_column=self._url_column,
-            caption_column=self._caption_column,
-            max_bytes=self._max_image_bytes,
-            done=done,
-        )
+    def _read(self, unit: Unit, done: set[int]) -> Generator[Outcome, None, int]:
+        if unit.format == TAR:
+            outcomes = read_tar_rows(unit, max_bytes=self._max_image_bytes, done=done, **self._chosen)
+        elif unit.format == PARQUET:
+            outcomes = read_parquet_rows(unit, done=done, **self._chosen)
+        elif unit.format == MALFORMED:
+            outcomes = _unreadable(unit)
+        else:
+            outcomes = read_text_rows(unit, done=done, **self._chosen)
         while True:
             try:
-                outcome = next(rows)
+                outcome = next(outcomes)
             except StopIteration as end:
-                return end.value
+                return unit.rows if unit.rows is not None else end.value
             yield _with_thumbnail(unit, outcome)
 
-    def _read_fixed(self, unit: Unit, done: set[int]) -> Iterator[Outcome]:
-        if unit.format == MALFORMED:
-            try:
-                detect_format(unit.path)
-                parquet_footer(unit.path)
-                detail = "the shard could not be read when the run began"
-            except ShardError as error:
-                detail = str(error)
-            return iter([unreadable_row(unit, 0, 0).reject(Stage.READ, Reason.CORRUPT_SHARD, detail)])
-        return read_parquet_rows(unit, url_column=self._url_column, caption_column=self._caption_column, done=done)
+
+def _unreadable(unit: Unit) -> Iterator[Outcome]:
+    detail = shard_problem(unit.path) or "the shard could not be read when the run began"
+    yield unreadable_row(unit, 0, 0).reject(Stage.READ, Reason.CORRUPT_SHARD, detail)
 
 
 def _with_thumbnail(unit: Unit, outcome: Outcome) -> Outcome:

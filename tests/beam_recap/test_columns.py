@@ -84,6 +84,14 @@ def test_a_column_is_read_once() -> None:
         (["Url"], {}, "url_column", "Url"),
         (["url"], {"url_column": "link"}, "url_column", "link"),
         (["url"], {"caption_column": "alt"}, "caption_column", "alt"),
+        (["url", "md5"], {"digest_column": "sha256"}, "verify_hash", "sha256; the columns are url, md5"),
+        (
+            ["http://x/a", "a cat\n\x1b[1mon\ta mat", "x" * 1000],
+            {},
+            "url_column",
+            "http://x/a, a cat [1mon a mat, " + "x" * 60,
+        ),
+        ([f"c{number}" for number in range(500)], {}, "url_column", "c29 and 470 more with"),
         ([], {}, "url_column", "--url_column"),
     ],
 )
@@ -92,6 +100,21 @@ def test_a_missing_column_names_its_flag(names: list[str], chosen: dict[str, str
         recognise_columns(names, **chosen)
     assert caught.value.flag == flag
     assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("value", "digest"),
+    [("AB" * 16, "ab" * 16), (" ab\n", "ab"), (b"AB", "ab"), (None, None), ("", None), (float("nan"), None), (7, "7")],
+)
+def test_the_expected_digest(value: Any, digest: str | None) -> None:
+    row = {"url": "http://x", "sha256": value}
+    columns = recognise_columns(list(row), digest_column="sha256")
+    assert "sha256" in columns.names
+    place = {"unit": "u", "index": 3, "source_row": 5, "key": "000010005"}
+    assert sample_from(row, columns, **place).expected_digest == digest
+    assert sample_from(row, recognise_columns(list(row)), **place).expected_digest is None
 
 
 def test_json_beside_pictures_needs_no_url() -> None:
@@ -138,6 +161,12 @@ def test_text(value: Any, text: str | None) -> None:
         (float("inf"), None),
         ("640", 640),
         (b"640", 640),
+        ("640.0", 640),
+        (b"640.0", 640),
+        ("1e3", 1000),
+        ("nan", None),
+        ("inf", None),
+        ("1e300", None),
         ("wide", None),
         ("", None),
         (2**63 - 1, 2**63 - 1),

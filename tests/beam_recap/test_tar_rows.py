@@ -238,3 +238,12 @@ def test_pictures_do_not_pile_up(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert rows == 32
     assert peak < 8 << 20
+
+
+def test_the_expected_digest_is_in_the_json(tmp_path: Path) -> None:
+    first, second = samples(2)
+    first["json"] = json.dumps({"md5": " AB"}).encode()
+    path = write_tar(tmp_path / "x.tar", [first, second])
+    for chosen, expected in (({"digest_column": "md5"}, ["ab", None]), ({}, [None, None])):
+        rows, _ = read(path, **chosen)
+        assert [sample_of(row).expected_digest for row in rows] == expected

@@ -1,24 +1,21 @@
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from support.shards import jpeg, tar_bytes, write_parquet, write_tar
+from support.shards import write_parquet, write_table, write_tar
 
-from beam_recap.row_limit import limit_units
+from beam_recap import files
+from beam_recap.formats import PARQUET, TAR, ShardError
 from beam_recap.units import (
     MALFORMED,
-    PARQUET,
-    TAR,
     Shard,
-    ShardError,
     Unit,
-    detect_format,
     match_shards,
     parquet_footer,
     plan_units,
+    shard_problem,
     unit_id,
 )
 
@@ -58,7 +55,7 @@ def test_shards_are_each_file_once_numbered_in_order(folder: Path, patterns: lis
     assert match_shards([f"{folder}/{pattern}" for pattern in patterns]) == expected
 
 
-@pytest.mark.parametrize("pattern", ["*.csv", "nothing.tar", "sub"])
+@pytest.mark.parametrize("pattern", ["*.csv", "nothing.tar"])
 def test_a_pattern_without_files_is_an_error(folder: Path, pattern: str) -> None:
     with pytest.raises(ShardError, match=f"{pattern.replace('*', '.')} matches no file"):
         match_shards([f"{folder}/a.parquet", f"{folder}/{pattern}"])
@@ -74,23 +71,42 @@ def test_unfinished_files_are_no_shards(folder: Path) -> None:
     assert [shard.path for shard in match_shards([f"{folder}/*.tar"])] == [f"{folder}/c.tar"]
 
 
-def test_formats_are_told_by_content(tmp_path: Path) -> None:
-    parquet = write_parquet(tmp_path / "a.tar", urls(1))
-    tar = write_tar(tmp_path / "b.parquet", pictures(1))
-    empty_tar = write_tar(tmp_path / "c.tar", [])
-    assert [detect_format(str(path)) for path in (parquet, tar, empty_tar)] == [PARQUET, TAR, TAR]
+def test_a_folder_stands_for_the_shards_beneath_it(folder: Path) -> None:
+    for name in (
+        "z.csv.gz", "a.jsonl", "sub/_SUCCESS", "sub/.hidden/x.csv", "sub/x.png", "sub/_temporary/y.csv", "z/0.tar",
+        "z/0.parquet", "z/0_stats.json", "z/1.parquet", ".tmp-1-x.csv", ".git/a.txt", "sub/README.md",
+    ):  # fmt: skip
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).touch()
+    names = [
+        "a.jsonl", "a.parquet", "b.parquet", "c.tar", "odd[1].parquet", "sub/d.parquet", "z.csv.gz", "z/0.tar",
+        "z/1.parquet",
+    ]  # fmt: skip
+    assert match_shards([str(folder)]) == match_shards([f"{folder}/"])
+    assert [shard.path for shard in match_shards([str(folder)])] == [f"{folder}/{name}" for name in names]
+    # The folder's own name decides nothing.
+    hidden = folder.rename(folder.parent / ".odd[1]")
+    assert [shard.path for shard in match_shards([str(hidden)])] == [f"{hidden}/{name}" for name in names]
 
 
-@pytest.mark.parametrize("content", [b"", b"url,text\n", b"\x1f\x8b" + bytes(600), jpeg(), bytes(100)])
-def test_what_is_neither_is_an_error(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "x").write_bytes(content)
-    with pytest.raises(ShardError, match="x is neither a Parquet file nor a tar"):
-        detect_format(str(tmp_path / "x"))
+def test_a_folder_without_shards_is_an_error(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    with pytest.raises(ShardError, match="empty matches no file"):
+        match_shards([f"{folder}/empty"])
+    (folder / "empty/x.png").touch()
+    with pytest.raises(ShardError, match="empty is a folder without shards"):
+        match_shards([f"{folder}/empty"])
 
 
-def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ShardError, match="cannot be read"):
-        detect_format(str(tmp_path / "x"))
+def test_a_remote_folder_stands_for_the_shards_beneath_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = ["gs://b/d/", "gs://b/d/a.csv", "gs://b/d/e/", "gs://b/d/e/_SUCCESS", "gs://b/d/e/f.csv"]
+
+    def match(pattern: str) -> list[str]:
+        return [path for path in stored if path == pattern or (pattern == "gs://b/d/**" and path > "gs://b/d/")]
+
+    monkeypatch.setattr(files, "match", match)
+    for folder in ("gs://b/d", "gs://b/d/"):
+        assert [shard.path for shard in match_shards([folder])] == ["gs://b/d/a.csv", "gs://b/d/e/f.csv"]
 
 
 def test_a_footer(tmp_path: Path) -> None:
@@ -151,12 +167,68 @@ def test_a_tar_is_one_unit(tmp_path: Path) -> None:
     assert Unit(path, 1, TAR).name == f"{path}[0:]"
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1 and no more", b"text"])
-def test_a_malformed_shard_is_one_unit_of_one_row(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "x.parquet"
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("x.parquet", b"", "is empty"),
+        ("x.parquet", b"PAR1 and no more", "is not a readable Parquet file"),
+        ("x.parquet", b"text", "is neither"),
+        ("x.csv", b"\n\n", "there is no header line"),
+        ("x.csv", "url\n".encode("utf-16"), "is text in UTF-16"),
+    ],
+)
+def test_a_malformed_shard_is_one_unit_of_one_row(tmp_path: Path, name: str, content: bytes, problem: str) -> None:
+    path = tmp_path / name
     path.write_bytes(content)
     (unit,) = plan_units(Shard(str(path), 2), 10)
     assert (unit.format, unit.rows, unit.shard_number) == (MALFORMED, 1, 2)
+    assert problem in (shard_problem(str(path)) or "")
+
+
+def test_storage_that_fails_makes_a_malformed_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(write_table(tmp_path / "a.csv", urls(5)))
+    assert shard_problem(path) is None
+    real = files.open_read
+    opened = []
+
+    def open_once(path: str):
+        opened.append(path)
+        if len(opened) > 1:
+            raise OSError("the disk is gone")
+        return real(path)
+
+    monkeypatch.setattr(files, "open_read", open_once)
+    (unit,) = plan_units(Shard(path, 0), 10)
+    assert unit.format == MALFORMED
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "txt", "jsonl"])
+def test_lines_of_text_are_planned_by_offset(tmp_path: Path, kind: str) -> None:
+    path = write_table(tmp_path / f"a.{kind}", {"url": [f"http://x/{number}" for number in range(5)]})
+    data = path.read_bytes()
+    units = list(plan_units(Shard(str(path), 4), 2))
+    assert [(unit.start, unit.rows, unit.shard_rows, unit.format) for unit in units] == [
+        (0, 2, 5, kind),
+        (2, 2, 5, kind),
+        (4, 1, 5, kind),
+    ]
+    assert [unit.name for unit in units] == [f"{path}[0:2]", f"{path}[2:4]", f"{path}[4:5]"]
+    for unit in units:
+        assert data[unit.offset :].splitlines()[0] in (
+            f"http://x/{unit.start}".encode(), f'{{"url": "http://x/{unit.start}"}}'.encode()
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["json", "json.gz", "csv.gz", "tsv.gz", "txt.gz", "jsonl.gz"])
+def test_a_stream_is_one_unit(tmp_path: Path, kind: str) -> None:
+    path = str(write_table(tmp_path / f"a.{kind}", urls(5)))
+    assert list(plan_units(Shard(path, 1), 2)) == [Unit(path, 1, kind)]
+
+
+@pytest.mark.parametrize("content", [b"url,text\n", b"url", b"\xef\xbb\xbfurl\n\n\r\n"])
+def test_a_table_without_rows_has_no_units(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    assert list(plan_units(Shard(str(tmp_path / "a.csv"), 0), 10)) == []
 
 
 def test_units_do_not_depend_on_the_number_of_the_shard(tmp_path: Path) -> None:
@@ -165,48 +237,3 @@ def test_units_do_not_depend_on_the_number_of_the_shard(tmp_path: Path) -> None:
     assert [unit.id for unit in first] == [unit.id for unit in second]
     assert len({unit.id for unit in first}) == 3
     assert first[0].id == unit_id(first[0].name)
-
-
-@pytest.mark.parametrize(
-    ("limit", "ranges"),
-    [
-        (1, [(0, 1)]),
-        (3, [(0, 3)]),
-        (4, [(0, 3), (3, 1)]),
-        (10, [(0, 3), (3, 3), (6, 1)]),
-    ],
-)
-def test_a_limit_cuts_the_last_unit(tmp_path: Path, limit: int, ranges: list[tuple[int, int]]) -> None:
-    path = str(write_parquet(tmp_path / "a.parquet", urls(7)))
-    units = list(limit_units(plan_units(Shard(path, 0), 3), limit))
-    assert [(unit.start, unit.rows) for unit in units] == ranges
-
-
-@pytest.mark.parametrize(
-    ("limit", "tar_limits", "parquet_rows"),
-    [(2, [2], []), (3, [3], []), (4, [3, 1], []), (6, [3, 3], []), (8, [3, 3], [2]), (99, [3, 3], [4])],
-)
-def test_a_limit_counts_the_rows_of_tars(
-    tmp_path: Path, limit: int, tar_limits: list[int], parquet_rows: list[int]
-) -> None:
-    tar = str(write_tar(tmp_path / "a.tar", pictures(3)))
-    other = shutil.copy(tar, tmp_path / "b.tar")
-    parquet = str(write_parquet(tmp_path / "c.parquet", urls(4)))
-    shards = [Shard(str(path), number) for number, path in enumerate((tar, other, parquet))]
-    units = list(limit_units((unit for shard in shards for unit in plan_units(shard, 10)), limit))
-    assert [unit.limit for unit in units if unit.format == TAR] == tar_limits
-    assert [unit.rows for unit in units if unit.format == PARQUET] == parquet_rows
-
-
-def test_a_limit_opens_no_further_shard(tmp_path: Path) -> None:
-    def units():
-        yield Unit("a", 0, PARQUET, 0, 5)
-        raise AssertionError("planned a shard beyond the limit")
-
-    assert [unit.rows for unit in limit_units(units(), 5)] == [5]
-
-
-def test_a_damaged_tar_does_not_break_a_limit(tmp_path: Path) -> None:
-    (tmp_path / "a.tar").write_bytes(tar_bytes(pictures(3))[:300])
-    (unit,) = plan_units(Shard(str(tmp_path / "a.tar"), 0), 10)
-    assert [unit.limit for unit in limit_units([unit], 10)] == [1]  # its one row is a rejection

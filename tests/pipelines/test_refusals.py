@@ -48,7 +48,7 @@ def test_output_is_required_with_input(urls, capsys):
     ("content", "words"),
     [
         (None, ["--input=", "matches no file"]),
-        (b"", ["--input=", "neither a Parquet file nor a tar"]),
+        (b"", ["--input=", "is empty"]),
         (b"hello world" * 100, ["--input=", "neither a Parquet file nor a tar"]),
         (b"PAR1" + b"\0" * 600, ["--input=", "not a readable Parquet file"]),
     ],

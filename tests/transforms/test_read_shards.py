@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
-from support.shards import jpeg, write_parquet, write_tar
+from support.shards import jpeg, write_parquet, write_table, write_tar
 
 from beam_recap import checkpoint
 from beam_recap.records import Reason, Stage
@@ -72,6 +72,69 @@ def test_retry_reopens_by_class(shards, tmp_path):
         with TestPipeline(runner="FnApiRunner") as pipeline:
             read = _read(pipeline, shards, output=output, retry=retry)
             assert_that(read.kept, lambda samples, expected=expected: _assert_equal(len(samples), expected))
+
+
+KINDS = [kind + packed for kind in ("txt", "csv", "tsv", "json", "jsonl") for packed in ("", ".gz")]
+
+
+@pytest.fixture
+def texts(tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for number, kind in enumerate(KINDS):
+        urls = [f"http://h/{number}/{row}" for row in range(7)]
+        write_table(folder / f"{number}.{kind}", {"url": urls, "md5": ["AB" * 16] * 7})
+    (folder / "_SUCCESS").touch()
+    (folder / "0_stats.json").write_text('{"count": 7}')
+    return folder
+
+
+def test_reads_a_folder_of_texts(texts, tmp_path):
+    urls = [f"http://h/{number}/{row}" for number in range(len(KINDS)) for row in range(7)]
+    with TestPipeline(runner="FnApiRunner") as pipeline:
+        read = pipeline | ReadShards([str(texts)], unit_rows=3, digest_column="md5")
+        assert_that(read.kept | "Url" >> _map(lambda s: s.url), equal_to(urls), "kept")
+        assert_that(read.rejected, equal_to([]), "out")
+        digests = read.kept | "Digest" >> _map(lambda s: (s.url.split("/")[3], s.expected_digest))
+        expected = [(str(n), None if kind.startswith("txt") else "ab" * 16) for n, kind in enumerate(KINDS)]
+        assert_that(digests, equal_to([pair for pair in expected for _ in range(7)]), "digests")
+        counts = read.units | "Count" >> _map(lambda u: (u.shard_number, u.start, u.rows))
+        streams = [number for number, kind in enumerate(KINDS) if "gz" in kind or kind == "json"]
+        ranges = [(number, start, min(3, 7 - start)) for number in range(len(KINDS)) for start in (0, 3, 6)]
+        expected = [given for given in ranges if given[0] not in streams] + [(number, 0, 7) for number in streams]
+        assert_that(counts, equal_to(expected), "units")
+
+
+def test_texts_go_on_where_they_stopped(texts, tmp_path):
+    output = str(tmp_path / "out")
+    with TestPipeline(runner="FnApiRunner") as pipeline:
+        read = pipeline | ReadShards([str(texts)], unit_rows=3)
+        assert_that(read.kept, lambda samples: checkpoint.write_outcomes(output, 1, samples[::2]) and None)
+    with TestPipeline(runner="FnApiRunner") as pipeline:
+        read = pipeline | ReadShards([str(texts)], unit_rows=3, output=output)
+        assert_that(read.kept, lambda samples: _assert_equal(len(samples), 35))
+        assert_that(read.units | _map(lambda u: u.rows), lambda rows: _assert_equal(sum(rows), 70), "all are counted")
+
+
+@pytest.mark.parametrize("limit", [1, 6, 7, 8, 20, 69, 99])
+def test_max_rows_takes_the_head_of_texts(texts, limit):
+    with TestPipeline(runner="FnApiRunner") as pipeline:
+        read = pipeline | ReadShards([str(texts)], unit_rows=3, max_rows=limit)
+        urls = [f"http://h/{number}/{row}" for number in range(len(KINDS)) for row in range(7)][:limit]
+        assert_that(read.kept | _map(lambda s: s.url), equal_to(urls))
+
+
+def test_what_cannot_be_read_is_one_rejection(tmp_path):
+    (tmp_path / "a.csv").write_bytes("url\n".encode("utf-16"))
+    (tmp_path / "b.csv").write_bytes(b"url\nhttp://h\nhttp://h,2\n")
+    with TestPipeline(runner="FnApiRunner") as pipeline:
+        read = pipeline | ReadShards([str(tmp_path)])
+        told = read.rejected | _map(lambda r: (r.reason, r.detail))
+        expected = [
+            (Reason.CORRUPT_SHARD, f"{tmp_path}/a.csv is text in UTF-16 or UTF-32"),
+            (Reason.MALFORMED_ROW, "the row has 2 fields, the header 1"),
+        ]
+        assert_that(told, equal_to(expected))
 
 
 def test_refuses_a_bare_string():
