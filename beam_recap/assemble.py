@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_recap import checkpoint, files
+from beam_recap.download_counts import DownloadCounter, DownloadCounts, HostCounts
 from beam_recap.records import Outcome, Rejection, Stage
-from beam_recap.schemas import REJECTED_SCHEMA, Column, kept_row, kept_schema, rejected_row
+from beam_recap.schemas import Column, row_of, schema_of
 from beam_recap.units import UnitCount
 
 _ROW_GROUP_ROWS = 10_000
@@ -55,7 +56,7 @@ class FileStats:
 
 @dataclass(frozen=True, slots=True)
 class ShardStats:
-    """What an output shard holds: rows read, kept, and rejected by (stage, reason).
+    """What an output shard holds: rows read, kept, and rejected by (stage, reason), and how its downloads ended.
 
     ``examples``, of the first shard only, are some of its first rows for the report, in the input's order: at most 64
     kept ones, each with a thumbnail, and at most 64 rejected ones, with a thumbnail where the picture was decoded.
@@ -66,6 +67,7 @@ class ShardStats:
     kept: int
     rejected: Counter[tuple[str, str]]
     files: tuple[FileStats, FileStats]
+    downloads: DownloadCounts
     examples: tuple[Outcome, ...] = ()
 
 
@@ -86,36 +88,46 @@ def plan_output_shards(units: Iterable[UnitCount], rows_per_file: int) -> list[O
     return [OutputShard(number, len(groups), tuple(group)) for number, group in enumerate(groups)]
 
 
-def assemble(output: str, shard: OutputShard, columns: Sequence[Column]) -> ShardStats:
+def assemble(
+    output: str, shard: OutputShard, kept_columns: Sequence[Column], rejected_columns: Sequence[Column]
+) -> tuple[ShardStats, dict[str, HostCounts]]:
     """Writes a shard's files from the checkpoint of its units; each appears under its name only when it is whole.
+
+    Returns:
+      What the shard holds, and its downloads by host: at most as many hosts as rows.
 
     Raises:
       AccountingError: a row of a unit has no outcome.
     """
-    columns = tuple(columns)
+    kept_columns, rejected_columns = tuple(kept_columns), tuple(rejected_columns)
     rejections: Counter[tuple[str, str]] = Counter()
+    downloads = DownloadCounter()
     examples = _Examples()
     with (
         files.write_whole(files.join(output, shard.kept_name)) as kept_file,
         files.write_whole(files.join(output, shard.rejected_name)) as rejected_file,
     ):
-        kept = _TableWriter(kept_file, kept_schema(columns))
-        rejected = _TableWriter(rejected_file, REJECTED_SCHEMA)
+        kept = _TableWriter(kept_file, schema_of(kept_columns))
+        rejected = _TableWriter(rejected_file, schema_of(rejected_columns))
         for unit in shard.units:
             outcomes = checkpoint.read_outcomes(output, unit.name)
             if len(outcomes) != unit.rows:
                 raise AccountingError(f"{unit.name} has {unit.rows} rows but {len(outcomes)} outcomes")
             for outcome in outcomes:
+                downloads.add(outcome)
                 if shard.number == 0:
                     examples.offer(outcome)
                 if isinstance(outcome, Rejection):
-                    rejected.add(rejected_row(outcome))
+                    rejected.add(row_of(rejected_columns, outcome))
                     rejections[str(outcome.stage), str(outcome.reason)] += 1
                 else:
-                    kept.add(kept_row(columns, outcome))
+                    kept.add(row_of(kept_columns, outcome))
         published = (kept.close(shard.kept_name), rejected.close(shard.rejected_name))
     rows = sum(unit.rows for unit in shard.units)
-    return ShardStats(shard.number, rows, published[0].rows, rejections, published, examples.chosen())
+    stats = ShardStats(
+        shard.number, rows, published[0].rows, rejections, published, downloads.counts, examples.chosen()
+    )
+    return stats, downloads.by_host
 
 
 def delete_stale(output: str, shards: Iterable[OutputShard]) -> None:

@@ -11,17 +11,18 @@ from typing import Any
 
 import pyarrow as pa
 
+from beam_recap.download_status import error_message_of, status_of
 from beam_recap.ocr.text_rate import text_rates
-from beam_recap.records import Rejection, Sample
+from beam_recap.records import Outcome, Rejection, Sample
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its name, its type and its value for a kept row."""
+    """A column: its name, its type and its value, of a `Sample` in ``data/`` and of a `Rejection` in ``rejected/``."""
 
     name: str
     type: pa.DataType
-    value: Callable[[Sample], Any]
+    value: Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,14 @@ def _provenance(provenance: Provenance) -> tuple[Column, ...]:
 _EXTRA = (
     Column("source_unit", _STRING, lambda s: s.unit),
     Column("source_index", _INT, lambda s: s.index),
+    # The names of img2dataset, for what means the same.
+    Column("status", _STRING, status_of),
+    Column("error_message", _STRING, error_message_of),
+    Column("http_status", _INT, lambda s: s.http_status),
+    Column("sha256", _STRING, lambda s: s.sha256),
     Column("original_width", _INT, lambda s: s.width),
     Column("original_height", _INT, lambda s: s.height),
+    Column("exif", _STRING, lambda s: s.exif),
     Column("image_format", _STRING, lambda s: s.image_format),
     Column("clip_score", _FLOAT, lambda s: s.clip_score),
     Column("caption_cut", _BOOL, lambda s: s.caption_cut),
@@ -125,16 +132,35 @@ _EXTRA = (
     Column("recaption_cut", _BOOL, lambda s: s.recaption_cut),
 )
 
-_REJECTED_SCORES = (
-    "clip_score",
-    "aesthetic_score",
-    "ocr_has_text",
-    "ocr_text",
-    "ocr_boxes",
-    "ocr_confidence",
-    "ocr_area",
-    "ocr_complete",
-    "co_embedded_text_rate",
+
+def _known_by_then(*names: str) -> tuple[Column, ...]:
+    """Columns of kept rows, for rejected ones."""
+    columns = {column.name: column for column in _EXTRA}
+    return tuple(Column(name, columns[name].type, _of_sample(columns[name])) for name in names)
+
+
+def _of_sample(column: Column) -> Callable[[Rejection], Any]:
+    return lambda rejection: column.value(rejection.sample)
+
+
+_REJECTED = (
+    Column("uid", _STRING, lambda r: r.sample.uid),
+    Column("key", _STRING, lambda r: r.sample.key),
+    Column("url", _STRING, lambda r: r.sample.url),
+    Column("caption", _STRING, lambda r: r.sample.caption),
+    Column("stage", _STRING, lambda r: str(r.stage)),
+    Column("reason", _STRING, lambda r: str(r.reason)),
+    Column("detail", _STRING, lambda r: r.detail),
+    Column("source_row", _INT, lambda r: r.sample.source_row),
+    *_known_by_then("sha256", "original_width", "original_height"),
+    *_known_by_then("clip_score", "aesthetic_score"),
+    *_known_by_then("ocr_has_text", "ocr_text", "ocr_boxes", "ocr_confidence", "ocr_area", "ocr_complete"),
+    *_known_by_then("co_embedded_text_rate"),
+)
+_REJECTED_EXTRA = (
+    Column("status", _STRING, status_of),
+    Column("error_message", _STRING, error_message_of),
+    *_known_by_then("http_status", "exif"),
 )
 
 
@@ -152,36 +178,15 @@ def kept_columns(preset: str, extra_columns: bool, provenance: Provenance) -> tu
     return columns
 
 
-def kept_schema(columns: tuple[Column, ...]) -> pa.Schema:
+def rejected_columns(extra_columns: bool) -> tuple[Column, ...]:
+    """The columns of ``rejected/``, the same for every preset."""
+    return (*_REJECTED, *_REJECTED_EXTRA) if extra_columns else _REJECTED
+
+
+def schema_of(columns: tuple[Column, ...]) -> pa.Schema:
     return pa.schema([(column.name, column.type) for column in columns])
 
 
-def kept_row(columns: tuple[Column, ...], sample: Sample) -> dict[str, Any]:
-    return {column.name: column.value(sample) for column in columns}
-
-
-_REJECTED = tuple(column for column in _EXTRA if column.name in _REJECTED_SCORES)
-REJECTED_SCHEMA = pa.schema(
-    [(name, _STRING) for name in ("uid", "key", "url", "caption", "stage", "reason", "detail")]
-    + [("source_row", _INT), ("sha256", _STRING), ("width", _INT), ("height", _INT)]
-    + [(column.name, column.type) for column in _REJECTED]
-)
-
-
-def rejected_row(rejection: Rejection) -> dict[str, Any]:
-    """A row of ``rejected/``: identity, reason, and the scores known by then."""
-    sample = rejection.sample
-    return {
-        "uid": sample.uid,
-        "key": sample.key,
-        "url": sample.url,
-        "caption": sample.caption,
-        "stage": str(rejection.stage),
-        "reason": str(rejection.reason),
-        "detail": rejection.detail,
-        "source_row": sample.source_row,
-        "sha256": sample.sha256,
-        "width": sample.width,
-        "height": sample.height,
-        **{column.name: column.value(sample) for column in _REJECTED},
-    }
+def row_of(columns: tuple[Column, ...], outcome: Outcome) -> dict[str, Any]:
+    """A row by column name."""
+    return {column.name: column.value(outcome) for column in columns}

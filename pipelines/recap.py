@@ -66,6 +66,7 @@ def build_pipeline(root: beam.Pipeline, config: RecapConfig, *, attempt: int = 1
         max_rows=config.max_rows,
         url_column=config.url_column,
         caption_column=config.caption_column,
+        digest_column=config.verify_hash,
         max_image_bytes=config.fetch_max_bytes,
         output=config.output,
         retry=config.retry,
@@ -78,15 +79,15 @@ def build_pipeline(root: beam.Pipeline, config: RecapConfig, *, attempt: int = 1
     written = {"Kept": rows, **{f"RejectedBy{label}": rows for label, rows in rejected.items()}} | (
         "Checkpoint" >> Checkpoint(config.output, attempt)
     )
-    shards = CheckpointedRows(read.units, written) | "WriteParquet" >> WriteParquet(
+    final = CheckpointedRows(read.units, written) | "WriteParquet" >> WriteParquet(
         config.output,
         preset=config.preset,
         extra_columns=config.extra_columns,
         provenance=refs.provenance,
         rows_per_file=config.rows_per_file,
     )
-    summary = shards | "WriteSummary" >> WriteSummary(RunFacts.of(config, refs.provenance, attempt))
-    return RecapOutputs(rows, rejected, shards, summary)
+    summary = final | "WriteSummary" >> WriteSummary(RunFacts.of(config, refs.provenance, attempt))
+    return RecapOutputs(rows, rejected, final.shards, summary)
 
 
 def _stages(config: RecapConfig, refs: ModelRefs) -> list[tuple[str, beam.PTransform]]:
@@ -102,6 +103,7 @@ def _stages(config: RecapConfig, refs: ModelRefs) -> list[tuple[str, beam.PTrans
         max_redirects=config.fetch_max_redirects,
         ports=config.fetch_ports,
         allow_private_hosts=config.allow_private_hosts,
+        allow_local_files=config.allow_local_files,
         verify_tls=config.verify_tls,
         agent=config.user_agent_token,
         contact=config.contact,

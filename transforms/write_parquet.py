@@ -7,12 +7,15 @@ from typing import NamedTuple
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
+from apache_beam.pvalue import TaggedOutput
 
 from beam_recap.assemble import OutputShard, ShardStats, assemble, delete_stale, plan_output_shards
-from beam_recap.schemas import Provenance, kept_columns
+from beam_recap.schemas import Provenance, kept_columns, rejected_columns
 from beam_recap.units import UnitCount
 
 NAMESPACE = "WriteParquet"
+SHARDS = "shards"
+HOSTS = "hosts"
 
 
 class CheckpointedRows(NamedTuple):
@@ -22,10 +25,17 @@ class CheckpointedRows(NamedTuple):
     files: beam.PCollection
 
 
+class WrittenShards(NamedTuple):
+    """What `WriteParquet` gives: `ShardStats` per output shard, and (host, `HostCounts`) per shard and host."""
+
+    shards: beam.PCollection
+    hosts: beam.PCollection
+
+
 class WriteParquet(beam.PTransform):
     """Writes one output shard at a time, each from the checkpoint files of its units, once every unit is done.
 
-    Input: `CheckpointedRows`. Output: `ShardStats`, one per output shard.
+    Input: `CheckpointedRows`. Output: `WrittenShards`.
 
     Args:
       output: the run's directory; files go to ``data/`` and ``rejected/``.
@@ -45,21 +55,23 @@ class WriteParquet(beam.PTransform):
         self._rows_per_file = rows_per_file
         self._assemble = _AssembleFn(output, preset, extra_columns, provenance)
 
-    def expand(self, rows: CheckpointedRows) -> beam.PCollection:
+    def expand(self, rows: CheckpointedRows) -> WrittenShards:
         units = rows.units | "KeyUnits" >> beam.Map(lambda unit: (None, unit))
         # The files themselves are found by their unit; what matters here is that all of them have been written.
         files = rows.files | "KeyFiles" >> beam.Map(lambda path: (None, None))
         plan = beam.FlatMap(_plan, output=self._output, rows_per_file=self._rows_per_file)
         # Without it an input of no rows would group to nothing, and no file would be written.
         always = rows.units.pipeline | "Always" >> beam.Create([(None, None)], reshuffle=False)
-        return (
+        assemble_shards = beam.ParDo(self._assemble).with_output_types(ShardStats, hosts=tuple[str, dict[str, int]])
+        written = (
             (units, files, always)
             | "AllDone" >> beam.Flatten()
             | "Wait" >> beam.GroupByKey()
             | "PlanOutputShards" >> plan.with_output_types(OutputShard)
             | "SpreadOutputShards" >> beam.Reshuffle()
-            | "Assemble" >> beam.ParDo(self._assemble).with_output_types(ShardStats)
+            | "Assemble" >> assemble_shards.with_outputs(HOSTS, main=SHARDS)
         )
+        return WrittenShards(written[SHARDS], written[HOSTS])
 
 
 def _plan(keyed: tuple[None, Iterable[UnitCount | None]], output: str, rows_per_file: int) -> Iterator[OutputShard]:
@@ -71,14 +83,18 @@ def _plan(keyed: tuple[None, Iterable[UnitCount | None]], output: str, rows_per_
 class _AssembleFn(beam.DoFn):
     def __init__(self, output: str, preset: str, extra_columns: bool, provenance: Provenance):
         self._output = output
-        self._columns = (preset, extra_columns, provenance)
+        self._extra_columns = extra_columns
+        self._kept_columns = (preset, extra_columns, provenance)
         self._shards = Metrics.counter(NAMESPACE, "output_shards")
         self._kept = Metrics.counter(NAMESPACE, "kept_rows")
         self._rejected = Metrics.counter(NAMESPACE, "rejected_rows")
 
-    def process(self, shard: OutputShard) -> Iterator[ShardStats]:
-        stats = assemble(self._output, shard, kept_columns(*self._columns))
+    def process(self, shard: OutputShard) -> Iterator[ShardStats | TaggedOutput]:
+        columns = (kept_columns(*self._kept_columns), rejected_columns(self._extra_columns))
+        stats, hosts = assemble(self._output, shard, *columns)
         self._shards.inc()
         self._kept.inc(stats.kept)
         self._rejected.inc(stats.rows - stats.kept)
         yield stats
+        for host, counts in hosts.items():
+            yield TaggedOutput(HOSTS, (host, counts))

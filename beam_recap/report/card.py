@@ -139,7 +139,15 @@ def _funnel(facts: RunFacts, summary: dict[str, Any]) -> str:
                 reasons,
             )
         )
-    return "## Rows\n\n" + _table(("Stage", "Rows in", "Rejected", "Rows out", "Reasons"), rows, right=(1, 2, 3))
+    text = "## Rows\n\n" + _table(("Stage", "Rows in", "Rejected", "Rows out", "Reasons"), rows, right=(1, 2, 3))
+    fetch = summary["fetch"]
+    if fetch["rows"]:
+        text += (
+            f"\n\nOf {fetch['rows']:,} pictures to be downloaded, {fetch['fetched']:,} "
+            f"({fetch['fetched_percent']:.2f} %) were fetched; `report.html` and `summary.json` say by HTTP status, "
+            "reason and host what became of the rest."
+        )
+    return text
 
 
 def _models(facts: RunFacts) -> str:

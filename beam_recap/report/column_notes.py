@@ -1,4 +1,4 @@
-"""One line on each column of ``data/``, for the dataset card."""
+"""One line on each column of ``data/`` and ``rejected/``, for the dataset card."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ _AESTHETIC = "Aesthetic score of the image, by the run's head (V2 scale, 1 to 10
 _NOT_RATED = "Null: nobody rated the captions with GPT-4V."
 _LICENSE = "What the source says about the picture's licence."
 _NSFW = "What the source says about unsafe content; not checked."
-_HEIGHT = "Height of the picture, in pixels, from the source where it says so."
-_WIDTH = "Width of the picture, in pixels, from the source where it says so."
+_HEIGHT = "Height of the picture, in pixels, from the source where it says so; not img2dataset's, after shrinking."
+_WIDTH = "Width of the picture, in pixels, from the source where it says so; not img2dataset's, after shrinking."
 _SOURCE_ROW = "Position of the row in its source file."
 _KMEANS = "Cluster label; null until clusters are assigned."
 
@@ -55,8 +55,17 @@ COLUMN_NOTES = {
     # --extra_columns=true
     "source_unit": "Source file and range of rows.",
     "source_index": "Position of the row in that range.",
-    "original_width": "Width of the picture as it came, in pixels.",
-    "original_height": "Height of the picture as it came, in pixels.",
+    # ... by the names of img2dataset
+    "status": (
+        "success, failed_to_download or failed_to_resize, as in img2dataset: of downloading and decoding only, so a "
+        "row that a filter rejected is a success. Rows that could not even be read are failed_to_download."
+    ),
+    "error_message": "Reason and detail where status is no success; else null.",
+    "http_status": "HTTP status of the last answer; null if none came, or the picture came with the row.",
+    "original_width": "Width of the picture as it came, in pixels, upright (img2dataset's ignores EXIF orientation).",
+    "original_height": "Height of the picture as it came, in pixels, upright (img2dataset's ignores EXIF orientation).",
+    "exif": "EXIF tags of the picture as it came, a JSON object of names and texts.",
+    # ... and by our own
     "image_format": "JPEG, PNG, WEBP or GIF.",
     "clip_score": _SIMILARITY,
     "caption_cut": "Whether the original caption was longer than CLIP's context.",
@@ -72,4 +81,9 @@ COLUMN_NOTES = {
     "recaption_truncated": "Whether the new caption reached the longest length and may end mid-sentence.",
     "recaption_clip_score": _RECAPTION_SIMILARITY,
     "recaption_cut": "Whether the new caption was longer than CLIP's context.",
+    # rejected/
+    "caption": "The original caption (alt-text).",
+    "stage": "The stage that rejected the row.",
+    "reason": "Why, in one word.",
+    "detail": "Why, in one line for people.",
 }

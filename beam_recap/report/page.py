@@ -10,7 +10,7 @@ from typing import Any
 from beam_recap.flag_values import as_text
 from beam_recap.records import Outcome, Rejection, Sample
 from beam_recap.report.facts import RunFacts
-from beam_recap.report.wording import demo_note, model_rows, stage_rule, stage_title
+from beam_recap.report.wording import demo_note, model_rows, reason_words, stage_rule, stage_title, status_words
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _MAX_THUMBNAIL_BYTES = 256 * 1024  # a thumbnail takes a tenth of that
@@ -18,6 +18,7 @@ _MAX_CAPTION_CHARS = 1500
 _MAX_URL_CHARS = 120
 _NARROWEST_PERCENT = 0.3  # a bar that stands for any row at all can be seen
 _KEPT_AT_FIRST = 24  # the others unfold
+_HOSTS_AT_FIRST = 10
 
 
 def report_page(facts: RunFacts, summary: dict[str, Any], examples: Iterable[Outcome]) -> str:
@@ -45,6 +46,7 @@ def report_page(facts: RunFacts, summary: dict[str, Any], examples: Iterable[Out
         tiles=_tiles(summary),
         note=demo_note(facts),
         funnel=_funnel(facts, summary["counts"]),
+        downloads=_downloads(summary["fetch"]),
         models=model_rows(facts),
         versions=facts.versions,
         config=[(flag, as_text(value)) for flag, value in facts.config.items()],
@@ -101,6 +103,23 @@ def _funnel(facts: RunFacts, counts: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _downloads(fetch: dict[str, Any]) -> dict[str, Any] | None:
+    """What the page says of downloads; None where nothing was to be downloaded."""
+    if not fetch["rows"]:
+        return None
+    answers = [(status, status_words(status), rows) for status, rows in fetch["by_http_status"].items()]
+    if fetch["no_answer"]:
+        answers.append(("–", "no answer", fetch["no_answer"]))
+    hosts = fetch["hosts_by_failures"]
+    return {
+        **fetch,
+        "answers": answers,
+        "reasons": [(reason, reason_words(reason), rows) for reason, rows in fetch["by_reason"].items()],
+        "hosts": hosts[:_HOSTS_AT_FIRST],
+        "more_hosts": hosts[_HOSTS_AT_FIRST:],
+    }
+
+
 def _width(rows: int, of_rows: int) -> float:
     """Percent of the whole, as a bar's width."""
     return max(round(100 * rows / of_rows, 3), _NARROWEST_PERCENT) if rows else 0.0
@@ -131,6 +150,7 @@ def _rejected_groups(examples: Iterable[Outcome], counts: dict[str, Any]) -> lis
         (stage["stage"], reason): {
             "title": stage_title(stage["stage"]),
             "reason": reason,
+            "words": reason_words(reason),
             "rows": rows,
             "cards": [],
         }

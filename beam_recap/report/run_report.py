@@ -10,17 +10,25 @@ from typing import Any
 
 from beam_recap import checkpoint, files
 from beam_recap.assemble import AccountingError, OutputShard, ShardStats
+from beam_recap.download_counts import HostCounts
 from beam_recap.report.card import dataset_card
 from beam_recap.report.facts import RunFacts
 from beam_recap.report.page import report_page
 from beam_recap.report.summary import build_summary
-from beam_recap.schemas import kept_columns, kept_schema
+from beam_recap.schemas import kept_columns, schema_of
 
 
-def write_reports(facts: RunFacts, stats: Sequence[ShardStats]) -> dict[str, Any]:
+def write_reports(
+    facts: RunFacts, stats: Sequence[ShardStats], hosts: Sequence[tuple[str, HostCounts]] = ()
+) -> dict[str, Any]:
     """Writes ``README.md``, ``report.html`` and, last, ``summary.json``: where that is, the run is complete.
 
     The checkpoint is removed after that, unless the run keeps it. Safe to repeat: nothing here reads the checkpoint.
+
+    Args:
+      facts: what was known when the run started.
+      stats: every output shard's, in any order.
+      hosts: those with the most failed downloads, with their counts over all shards, in order.
 
     Returns:
       The summary.
@@ -30,8 +38,8 @@ def write_reports(facts: RunFacts, stats: Sequence[ShardStats]) -> dict[str, Any
     """
     ordered = sorted(stats, key=lambda shard: shard.number)
     _check(ordered)
-    summary = build_summary(facts, ordered, finished_at=time.time())
-    schema = kept_schema(kept_columns(facts.preset, facts.extra_columns, facts.provenance))
+    summary = build_summary(facts, ordered, hosts, finished_at=time.time())
+    schema = schema_of(kept_columns(facts.preset, facts.extra_columns, facts.provenance))
     card = dataset_card(facts, summary, schema, ordered)
     page = report_page(facts, summary, [outcome for shard in ordered for outcome in shard.examples])
     for name, text in (

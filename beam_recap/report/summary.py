@@ -10,21 +10,28 @@ from typing import Any
 
 from beam_recap import __version__
 from beam_recap.assemble import ShardStats
+from beam_recap.download_counts import FETCHED, DownloadCounts, HostCounts, failed_rows
+from beam_recap.records import Reason
 from beam_recap.report.facts import RunFacts
 
 
-def build_summary(facts: RunFacts, stats: Sequence[ShardStats], finished_at: float) -> dict[str, Any]:
+def build_summary(
+    facts: RunFacts, stats: Sequence[ShardStats], hosts: Sequence[tuple[str, HostCounts]], finished_at: float
+) -> dict[str, Any]:
     """The run as JSON values, keys in a fixed order.
 
     Args:
       facts: what was known when the run started.
       stats: every output shard's, in order.
+      hosts: those with the most failed downloads, with their counts over all shards, in order.
       finished_at: unix time, s.
 
     Returns:
       ``counts.by_stage`` is a funnel: a stage's ``rows_in`` are the ``rows_out`` of the one before. ``kept_percent`` is
       None where no row was read. ``timings.rows_per_s`` is None for a later attempt, whose counts include the rows of
-      earlier ones.
+      earlier ones. ``fetch`` is about downloads (see `download_counts`): its ``rows`` are ``fetched`` + ``failed``, and
+      they are the sum of ``by_http_status`` + ``no_answer``. ``transient`` are the failed ones that another try may
+      fetch. ``fetched_percent`` is None where nothing was to be downloaded.
     """
     rows = sum(shard.rows for shard in stats)
     kept = sum(shard.kept for shard in stats)
@@ -53,6 +60,7 @@ def build_summary(facts: RunFacts, stats: Sequence[ShardStats], finished_at: flo
             "by_stage": _funnel(rows, [stage for _, stage in facts.stages], rejected),
             "by_reason": _most_first(by_reason),
         },
+        "fetch": _fetch(sum((shard.downloads for shard in stats), DownloadCounts()), hosts),
         "timings": {
             "started_at": _utc(facts.started_at),
             "finished_at": _utc(finished_at),
@@ -86,6 +94,35 @@ def _funnel(rows: int, stages: Sequence[str], rejected: Counter[tuple[str, str]]
         )
         rows = rows_out
     return funnel
+
+
+def _fetch(downloads: DownloadCounts, hosts: Sequence[tuple[str, HostCounts]]) -> dict[str, Any]:
+    rows = downloads.rows
+    statuses = {status: count for status, count in downloads.by_http_status.items() if status is not None}
+    transient = (count for reason, count in downloads.by_reason.items() if Reason(reason).is_transient)
+    return {
+        "rows": rows,
+        "fetched": downloads.fetched,
+        "failed": downloads.by_reason.total(),
+        "fetched_percent": round(100 * downloads.fetched / rows, 2) if rows else None,
+        "transient": sum(transient),
+        "by_http_status": {str(status): statuses[status] for status in sorted(statuses)},
+        "no_answer": downloads.by_http_status[None],
+        "by_reason": _most_first(downloads.by_reason),
+        "hosts_by_failures": [_host(host, counts) for host, counts in hosts],
+    }
+
+
+def _host(host: str, counts: HostCounts) -> dict[str, Any]:
+    fetched, failed = counts.get(FETCHED, 0), failed_rows(counts)
+    reasons = Counter({ending: rows for ending, rows in counts.items() if ending != FETCHED})
+    return {
+        "host": host,
+        "rows": fetched + failed,
+        "failed": failed,
+        "fetched": fetched,
+        "reasons": _most_first(reasons),
+    }
 
 
 def _most_first(counts: Counter[str]) -> dict[str, int]:

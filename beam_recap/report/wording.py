@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from beam_recap.flags import DEMO
+from beam_recap.records import Reason
 from beam_recap.report.facts import RunFacts
 
 STAGE_TITLES = {
@@ -16,11 +18,65 @@ STAGE_TITLES = {
     "caption": "Caption",
     "rescore": "Score the caption",
 }
+REASON_WORDS = {
+    Reason.CORRUPT_SHARD: "the input file could not be read",
+    Reason.MALFORMED_ROW: "the row could not be read",
+    Reason.MISSING_URL: "no URL",
+    Reason.MISSING_IMAGE: "no picture in the input",
+    Reason.INVALID_URL: "not a URL that can be asked for",
+    Reason.PRIVATE_ADDRESS: "leads to an address that is not public",
+    Reason.ROBOTS_TXT: "forbidden by the site's robots.txt",
+    Reason.HOST_DOWN: "not asked: the host had failed too often",
+    Reason.DNS: "host name not found",
+    Reason.REFUSED: "connection refused",
+    Reason.RESET: "the connection broke",
+    Reason.CONNECTION_ERROR: "no connection",
+    Reason.TLS: "certificate or encryption not valid",
+    Reason.TIMEOUT: "no answer in time",
+    Reason.TOO_SLOW: "the answer did not end in time",
+    Reason.REDIRECT_LOOP: "too many redirects, or in a circle",
+    Reason.OPTED_OUT: "the owner opted out of use by machines",
+    Reason.HTTP_403: "forbidden",
+    Reason.HTTP_404: "not found",
+    Reason.HTTP_410: "gone for good",
+    Reason.HTTP_4XX: "refused by the server",
+    Reason.HTTP_429: "too many requests",
+    Reason.HTTP_5XX: "the server failed",
+    Reason.BAD_RESPONSE: "an answer that is not proper HTTP",
+    Reason.TOO_LARGE: "more bytes than allowed",
+    Reason.EMPTY_BODY: "an empty answer",
+    Reason.HASH_MISMATCH: "not the bytes that the input's digest names",
+    Reason.NOT_AN_IMAGE: "not a picture",
+    Reason.UNSUPPORTED_FORMAT: "a picture of a format that is not taken",
+    Reason.CORRUPT: "a damaged or cut-off picture",
+    Reason.TOO_MANY_PIXELS: "more pixels, or passes over them, than are decoded",
+    Reason.AREA_TOO_LARGE: "a larger area than allowed",
+    Reason.TOO_SMALL: "a side shorter than allowed",
+    Reason.TOO_ELONGATED: "too long for its width",
+    Reason.MISSING_CAPTION: "no caption",
+    Reason.LOW_CLIP_SCORE: "picture and caption do not fit well enough",
+    Reason.LOW_AESTHETIC_SCORE: "aesthetic score not high enough",
+    Reason.HAS_TEXT: "visible text in the picture",
+    Reason.EMPTY_RECAPTION: "the captioner said nothing",
+    Reason.NON_FINITE: "a model gave no number",
+    Reason.OUT_OF_MEMORY: "not enough memory",
+    Reason.MODEL_ERROR: "a model failed",
+}
 NOT_USED = "not used"
 
 
 def stage_title(stage: str) -> str:
     return STAGE_TITLES.get(stage, stage)
+
+
+def reason_words(reason: str) -> str:
+    return REASON_WORDS[Reason(reason)]
+
+
+def status_words(status: str) -> str:
+    """The name of an HTTP status code, as registered."""
+    names = {str(known.value): known.phrase for known in HTTPStatus}
+    return names.get(status, "not a registered status")
 
 
 def stage_rule(stage: str, config: dict[str, Any]) -> str:

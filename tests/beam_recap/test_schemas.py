@@ -1,17 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pyarrow as pa
 import pytest
 
 from beam_recap.records import Reason, Sample, Stage
-from beam_recap.schemas import (
-    REJECTED_SCHEMA,
-    Provenance,
-    kept_columns,
-    kept_row,
-    kept_schema,
-    rejected_row,
-)
+from beam_recap.schemas import Provenance, kept_columns, rejected_columns, row_of, schema_of
 
 PROVENANCE = Provenance("ViT-L-14/openai", "head@0123", "rapidocr", "llava@abc", "f00d")
 
@@ -105,12 +100,12 @@ def types(schema: pa.Schema) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("preset", PUBLISHED)
 def test_columns_are_the_published_ones_in_their_order(preset: str) -> None:
-    assert types(kept_schema(kept_columns(preset, False, PROVENANCE))) == PUBLISHED[preset]
+    assert types(schema_of(kept_columns(preset, False, PROVENANCE))) == PUBLISHED[preset]
 
 
 @pytest.mark.parametrize("preset", PUBLISHED)
 def test_extra_columns_come_after_the_published_ones(preset: str) -> None:
-    columns = types(kept_schema(kept_columns(preset, True, PROVENANCE)))
+    columns = types(schema_of(kept_columns(preset, True, PROVENANCE)))
     assert columns[: len(PUBLISHED[preset])] == PUBLISHED[preset]
     names = [name for name, _ in columns]
     assert len(names) == len(set(names))
@@ -119,12 +114,12 @@ def test_extra_columns_come_after_the_published_ones(preset: str) -> None:
 
 
 def test_rejected_columns() -> None:
-    assert types(REJECTED_SCHEMA) == [
+    assert types(schema_of(rejected_columns(False))) == [
         *((name, "string") for name in ("uid", "key", "url", "caption", "stage", "reason", "detail")),
         ("source_row", "int64"),
         ("sha256", "string"),
-        ("width", "int64"),
-        ("height", "int64"),
+        ("original_width", "int64"),
+        ("original_height", "int64"),
         ("clip_score", "float64"),
         ("aesthetic_score", "float64"),
         ("ocr_has_text", "bool"),
@@ -137,8 +132,54 @@ def test_rejected_columns() -> None:
     ]
 
 
+def test_extra_columns_of_rejected_rows_come_last() -> None:
+    columns = types(schema_of(rejected_columns(True)))
+    assert columns == [
+        *types(schema_of(rejected_columns(False))),
+        ("status", "string"),
+        ("error_message", "string"),
+        ("http_status", "int64"),
+        ("exif", "string"),
+    ]
+
+
+IMG2DATASET = {
+    "status": "string",
+    "error_message": "string",
+    "original_width": "int64",
+    "original_height": "int64",
+    "exif": "string",
+    "sha256": "string",
+}
+
+
+@pytest.mark.parametrize("preset", PUBLISHED)
+def test_extra_columns_have_the_names_of_img2dataset(preset: str) -> None:
+    expected = {*IMG2DATASET.items(), ("http_status", "int64")}
+    assert expected <= set(types(schema_of(kept_columns(preset, True, PROVENANCE))))
+    assert expected <= set(types(schema_of(rejected_columns(True))))
+
+
+def test_what_a_kept_row_says_of_its_download() -> None:
+    sample = dataclasses.replace(FULL, http_status=203, exif='{"Make": "x"}')
+    row = row_of(kept_columns("text-debiased", True, PROVENANCE), sample)
+    names = (*IMG2DATASET, "http_status")
+    assert [row[name] for name in names] == ["success", None, 640, 320, '{"Make": "x"}', "ab", 203]
+
+
+def test_what_a_rejected_row_says_of_its_download() -> None:
+    sample = dataclasses.replace(BARE, url="http://x/a.jpg", http_status=404)
+    row = row_of(rejected_columns(True), sample.reject(Stage.FETCH, Reason.HTTP_404, "HTTP 404"))
+    names = (*IMG2DATASET, "http_status")
+    values = ["failed_to_download", "http_404: HTTP 404", None, None, None, None, 404]
+    assert [row[name] for name in names] == values
+    later = dataclasses.replace(FULL, http_status=200).reject(Stage.CLIP, Reason.LOW_CLIP_SCORE, "0.1")
+    row = row_of(rejected_columns(True), later)
+    assert [row[name] for name in names] == ["success", None, 640, 320, None, "ab", 200]
+
+
 def test_a_recap_row() -> None:
-    assert kept_row(kept_columns("recap", False, PROVENANCE), FULL) == {
+    assert row_of(kept_columns("recap", False, PROVENANCE), FULL) == {
         "url": "http://x/a.jpg",
         "re_caption": "A red shoe on a white table.",
         "org_caption": "SALE a red  shoe",
@@ -154,7 +195,7 @@ def test_a_recap_row() -> None:
 
 
 def test_a_text_debiased_row() -> None:
-    row = kept_row(kept_columns("text-debiased", False, PROVENANCE), FULL)
+    row = row_of(kept_columns("text-debiased", False, PROVENANCE), FULL)
     assert row == {
         "SAMPLE_ID": 99,
         "URL": "http://x/a.jpg",
@@ -176,26 +217,26 @@ def test_a_text_debiased_row() -> None:
 )
 def test_the_sources_size_comes_first(source: int | None, own: int | None, written: float | None) -> None:
     sample = Sample(unit="u", index=0, uid="x", key="k", source_height=source, height=own)
-    assert kept_row(kept_columns("text-debiased", False, PROVENANCE), sample)["HEIGHT"] == written
+    assert row_of(kept_columns("text-debiased", False, PROVENANCE), sample)["HEIGHT"] == written
 
 
 def test_provenance_names_the_models() -> None:
-    row = kept_row(kept_columns("recap-debiased", False, PROVENANCE), FULL)
+    row = row_of(kept_columns("recap-debiased", False, PROVENANCE), FULL)
     names = ("uid", "clip_model", "aesthetic_model", "ocr_engine", "captioner", "config_digest")
     assert [row[name] for name in names] == ["u4", "ViT-L-14/openai", "head@0123", "rapidocr", "llava@abc", "f00d"]
     none = kept_columns("recap-debiased", False, Provenance(None, None, None, None, "f00d"))
-    assert [kept_row(none, FULL)[name] for name in names[1:5]] == [None] * 4
+    assert [row_of(none, FULL)[name] for name in names[1:5]] == [None] * 4
 
 
 @pytest.mark.parametrize("preset", PUBLISHED)
 def test_what_is_not_known_is_null_and_never_0(preset: str) -> None:
     columns = kept_columns(preset, True, Provenance(None, None, None, None, "f00d"))
-    row = kept_row(columns, BARE)
+    row = row_of(columns, BARE)
     known = {name for name, value in row.items() if value is not None}
-    assert known <= {"key", "uid", "source_unit", "source_index", "config_digest"}
+    assert known <= {"key", "uid", "source_unit", "source_index", "config_digest", "status"}
     assert {"source_unit", "source_index"} <= known
     nulls = set(row) - known
-    table = pa.Table.from_pylist([row], schema=kept_schema(columns))
+    table = pa.Table.from_pylist([row], schema=schema_of(columns))
     assert all(table.column(name).null_count == 1 for name in nulls)
 
 
@@ -203,21 +244,21 @@ def test_an_empty_text_is_no_null() -> None:
     sample = Sample(
         unit="u", index=0, uid="x", key="k", caption="a", recaption="", ocr_text="", ocr_boxes=0, clip_score=0.0
     )
-    row = kept_row(kept_columns("recap", True, PROVENANCE), sample)
+    row = row_of(kept_columns("recap", True, PROVENANCE), sample)
     assert (row["re_length"], row["re_caption"], row["ocr_text"], row["ocr_boxes"]) == (0, "", "", 0)
     assert (row["org_clip_score"], row["co_embedded_text_rate"]) == (0.0, 0.0)
 
 
 def test_a_rejected_row_keeps_what_was_known() -> None:
-    row = rejected_row(FULL.reject(Stage.OCR, Reason.HAS_TEXT, "1 box"))
-    assert list(row) == REJECTED_SCHEMA.names
+    row = row_of(rejected_columns(False), FULL.reject(Stage.OCR, Reason.HAS_TEXT, "1 box"))
+    assert list(row) == schema_of(rejected_columns(False)).names
     assert (row["uid"], row["key"], row["url"], row["caption"]) == ("u4", "000000004", "http://x/a.jpg", FULL.caption)
     assert (row["stage"], row["reason"], row["detail"], row["source_row"]) == ("ocr", "has_text", "1 box", 4)
-    assert (row["width"], row["height"], row["clip_score"], row["ocr_boxes"]) == (640, 320, 0.31, 1)
+    assert (row["original_width"], row["original_height"], row["clip_score"], row["ocr_boxes"]) == (640, 320, 0.31, 1)
     assert row["co_embedded_text_rate"] == 0.25
 
 
 def test_a_row_rejected_early_has_no_scores() -> None:
-    row = rejected_row(BARE.reject(Stage.READ, Reason.CORRUPT_SHARD))
+    row = row_of(rejected_columns(False), BARE.reject(Stage.READ, Reason.CORRUPT_SHARD))
     assert {name for name, value in row.items() if value is not None} == {"uid", "key", "stage", "reason", "detail"}
-    assert pa.Table.from_pylist([row], schema=REJECTED_SCHEMA).num_rows == 1
+    assert pa.Table.from_pylist([row], schema=schema_of(rejected_columns(False))).num_rows == 1

@@ -50,6 +50,22 @@ def test_every_step_is_labelled(pipeline):
     assert not [label for _, label in seconds if "lambda" in label or "(" in label]
 
 
+def test_hosts_are_ranked_by_key_and_never_gathered(pipeline):
+    """There may be a hundred million of them."""
+    proto = pipeline.to_runner_api()
+    transforms = {t.unique_name: t for t in proto.components.transforms.values()}
+    ranking = "WriteSummary/RankHosts"
+    assert {f"{ranking}/SumPerHost", f"{ranking}/WithFailures", f"{ranking}/MostFailures"} <= set(transforms)
+    assert transforms[f"{ranking}/SumPerHost"].spec.urn == "beam:transform:combine_per_key:v1"
+    (hosts,) = transforms[f"{ranking}/SumPerHost"].inputs.values()
+    (assembled,) = (t for t in transforms.values() if t.unique_name.startswith("WriteParquet/Assemble/ParDo"))
+    assert hosts in assembled.outputs.values()
+    gathered = transforms["WriteSummary/Wait"].inputs.values()
+    (keyed,) = transforms["WriteSummary/Key"].outputs.values()
+    assert list(gathered) == [keyed]
+    assert "StrUtf8Coder" in _coder(proto, hosts) or "beam:coder:kv:v1" in _coder(proto, hosts)
+
+
 def test_the_graph_is_small(pipeline):
     """Dataflow refuses jobs above 10 MB."""
     assert len(pipeline.to_runner_api().SerializeToString()) < 500_000

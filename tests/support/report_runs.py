@@ -14,7 +14,7 @@ from beam_recap.assemble import ShardStats, assemble, plan_output_shards
 from beam_recap.config import RecapConfig
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
 from beam_recap.report.facts import RunFacts
-from beam_recap.schemas import Provenance, kept_columns
+from beam_recap.schemas import Provenance, kept_columns, rejected_columns
 from beam_recap.units import UnitCount
 
 UNITS = ("/in/a.parquet[0:20]", "/in/a.parquet[20:40]", "/in/b.parquet[0:10]")
@@ -105,6 +105,9 @@ def finish(config: RecapConfig, outcomes: Sequence[Outcome]) -> tuple[RunFacts, 
         rows[unit] = rows.get(unit, 0) + 1
     units = [UnitCount(int("b.parquet" in unit), 20 * ("[20:" in unit), unit, count) for unit, count in rows.items()]
     provenance = provenance_of(config)
-    columns = kept_columns(config.preset, config.extra_columns, provenance)
+    columns = (
+        kept_columns(config.preset, config.extra_columns, provenance),
+        rejected_columns(config.extra_columns),
+    )
     shards = plan_output_shards(units, config.rows_per_file)
-    return RunFacts.of(config, provenance, attempt), [assemble(config.output, shard, columns) for shard in shards]
+    return RunFacts.of(config, provenance, attempt), [assemble(config.output, shard, *columns)[0] for shard in shards]

@@ -11,7 +11,7 @@ from beam_recap.flags import PRESETS
 from beam_recap.report.card import _size_category
 from beam_recap.report.column_notes import COLUMN_NOTES
 from beam_recap.report.run_report import write_reports
-from beam_recap.schemas import kept_columns
+from beam_recap.schemas import kept_columns, rejected_columns
 
 # As the `datasets` library names them.
 _ARROW_OF = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
@@ -63,7 +63,8 @@ def test_size_categories() -> None:
 def test_every_column_is_explained(tmp_path: Path) -> None:
     provenance = provenance_of(config_of(tmp_path))
     names = {column.name for preset in PRESETS for column in kept_columns(preset, True, provenance)}
-    assert names <= set(COLUMN_NOTES)
+    names |= {column.name for column in rejected_columns(True)}
+    assert names == set(COLUMN_NOTES)
 
 
 def test_body(tmp_path: Path) -> None:

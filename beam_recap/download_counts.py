@@ -1,0 +1,119 @@
+"""Counts of downloads: by HTTP status, by reason, and by host.
+
+A download is a row with a URL whose picture did not come with it. Rows of a tar whose bytes only had to be decoded are
+none, even if they know where they once came from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from beam_recap.download_status import DECODE_REASONS
+from beam_recap.records import Outcome, Reason, Rejection, Stage
+
+NO_HOST = "(no host)"  # rows whose URL names none; no host is called so
+FETCHED = "fetched"  # beside reasons; no `Reason` is called so
+
+# One host's rows by `Reason`, and those that were fetched under `FETCHED`.
+HostCounts = dict[str, int]
+
+# Without an answer, these can only be about bytes that came with the row.
+_ABOUT_BYTES = DECODE_REASONS | {Reason.HASH_MISMATCH}
+
+_MAX_HOST_CHARS = 253  # RFC 1035, written with dots
+# Underscores are no letters of a host name, yet some hosts on the web have them.
+_HOST_NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+_IPV6_ADDRESS = re.compile(r"[0-9a-f:.]{2,45}")
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadCounts:
+    """Downloads of some rows: each has a status (None: no answer came), and is fetched or failed for one reason."""
+
+    fetched: int = 0
+    by_http_status: Counter[int | None] = field(default_factory=Counter)
+    by_reason: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def rows(self) -> int:
+        return self.by_http_status.total()
+
+    def __add__(self, other: DownloadCounts) -> DownloadCounts:
+        return DownloadCounts(
+            self.fetched + other.fetched,
+            self.by_http_status + other.by_http_status,
+            self.by_reason + other.by_reason,
+        )
+
+
+class DownloadCounter:
+    """Counts downloads as their outcomes pass. Holds one entry per host among them."""
+
+    def __init__(self) -> None:
+        self._fetched = 0
+        self._by_http_status: Counter[int | None] = Counter()
+        self._by_reason: Counter[str] = Counter()
+        self.by_host: dict[str, HostCounts] = {}
+
+    @property
+    def counts(self) -> DownloadCounts:
+        """What was counted so far."""
+        return DownloadCounts(self._fetched, self._by_http_status.copy(), self._by_reason.copy())
+
+    def add(self, outcome: Outcome) -> None:
+        """Counts a row's outcome if the row was to be downloaded."""
+        sample = outcome.sample if isinstance(outcome, Rejection) else outcome
+        failure = outcome.reason if isinstance(outcome, Rejection) and outcome.stage == Stage.FETCH else None
+        if sample.url is None or (isinstance(outcome, Rejection) and outcome.stage == Stage.READ):
+            return
+        if sample.http_status is None and (failure is None or failure in _ABOUT_BYTES):
+            return
+        self._by_http_status[sample.http_status] += 1
+        if failure is None:
+            self._fetched += 1
+        else:
+            self._by_reason[str(failure)] += 1
+        ending = FETCHED if failure is None else str(failure)
+        host = self.by_host.setdefault(host_of(sample.url) or NO_HOST, {})
+        host[ending] = host.get(ending, 0) + 1
+
+
+def host_of(url: str) -> str | None:
+    """The host that an ``http`` or ``https`` URL names: lower case, in IDNA, without port, credentials or final dot.
+
+    Returns:
+      The name, or an address (IPv6 in brackets); None where the URL is of another kind or names none that could be one.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host = (parts.hostname or "").removesuffix(".")
+        if parts.scheme not in ("http", "https") or "\\" in parts.netloc or len(host) > _MAX_HOST_CHARS:
+            return None
+        if ":" in host:
+            return f"[{host}]" if _IPV6_ADDRESS.fullmatch(host) else None
+        if not host.isascii():
+            import idna
+
+            host = idna.encode(host, uts46=True).decode("ascii").removesuffix(".")
+    except ValueError:  # brackets, characters that no name may have; IDNAError and UnicodeError are ones
+        return None
+    return host if len(host) <= _MAX_HOST_CHARS and _HOST_NAME.fullmatch(host) else None
+
+
+def merge_host_counts(into: HostCounts, more: HostCounts) -> HostCounts:
+    """Adds one host's counts to others of the same host, in place."""
+    for ending, rows in more.items():
+        into[ending] = into.get(ending, 0) + rows
+    return into
+
+
+def failed_rows(counts: HostCounts) -> int:
+    return sum(rows for ending, rows in counts.items() if ending != FETCHED)
+
+
+def by_failures(host: tuple[str, HostCounts]) -> tuple[int, str]:
+    """Sorts hosts by failed rows, the most first, and equal ones by name."""
+    return -failed_rows(host[1]), host[0]
