@@ -142,7 +142,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag(
         "fetch_ahead_bytes",
         "fetch",
-        str(64 * 2**20),
+        str(32 * 2**20),
         integer(2**20, 2**40),
         "Bytes that are downloading or downloaded while later stages compute, per worker process.",
         False,

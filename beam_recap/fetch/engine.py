@@ -65,16 +65,18 @@ class CurlEngine:
         now = time.monotonic()
         wait_s = min(wait_s, MAX_WAIT_S, *(multi.timer_at - now for multi in self._multis))
         events = self._selector.select(max(0.0, wait_s))
+        acted: dict[_Multi, None] = {}
         for key, mask in events:
             if key.fileobj is self._wake:
                 self._empty_wake()
             else:
                 key.data.on_ready(key.fd, mask)
-        ended: list[Ended] = []
+                acted[key.data] = None
+        now = time.monotonic()
         for multi in self._multis:
-            multi.on_time(idle=not events)
-            ended += multi.ended()
-        return ended
+            if multi.on_time(now, idle=not events):
+                acted[multi] = None
+        return [ended for multi in acted for ended in multi.ended()]
 
     def close(self) -> None:
         """Drops all connections. Can take as long as a name lookup that is under way."""
@@ -108,13 +110,14 @@ class _Multi:
         bits |= pycurl.CSELECT_OUT if mask & selectors.EVENT_WRITE else 0
         self.curl_multi.socket_action(descriptor, bits)
 
-    def on_time(self, idle: bool) -> None:
-        """Lets libcurl do what is due; when nothing else happens (`idle`) it is asked anyway."""
-        if self.timer_at <= time.monotonic():
+    def on_time(self, now: float, idle: bool) -> bool:
+        """Lets libcurl do what is due, and says whether anything was; when nothing else happens it is asked anyway."""
+        if self.timer_at <= now:
             self.timer_at = float("inf")
         elif not (idle and self.running):
-            return
+            return False
         self.curl_multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        return True
 
     def ended(self) -> list[Ended]:
         """The transfers that have ended since the last call."""

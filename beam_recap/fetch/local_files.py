@@ -69,6 +69,9 @@ class LocalReader:
         """The file's bytes are now somebody else's."""
         self._room.release()
 
+    def settle(self) -> None:
+        """Nothing is given back late here."""
+
     def _read(self, request: Request, receiver: Receiver) -> None:
         self._room.acquire()
         result = _failure(Reason.CONNECTION_ERROR, "nobody waits for it")

@@ -24,6 +24,8 @@ from beam_recap.records import Reason
 
 logger = logging.getLogger(__name__)
 
+_BATCH = 16  # bodies
+
 # Host and port to IP addresses; OSError where there are none.
 Resolver = Callable[[str, int], Sequence[str]]
 
@@ -79,9 +81,18 @@ class TransferLoop:
         return request
 
     def give_back(self, request: Request) -> None:
-        """The body of a request whose receiver `holds` is now somebody else's."""
+        """The body of a request whose receiver `holds` is now somebody else's.
+
+        When memory is short the thread learns of it in batches: waking it up costs more than a small picture's memory
+        is worth. `settle` tells it of a batch that is not full.
+        """
         self._given_back.append(request)
-        if self._is_short:
+        if self._is_short and len(self._given_back) >= _BATCH:
+            self._wake()
+
+    def settle(self) -> None:
+        """To be called by whoever finds no result: what was given back so far can make room for one."""
+        if self._is_short and self._given_back:
             self._wake()
 
     def close(self, wait_s: float = 5.0) -> None:

@@ -61,7 +61,7 @@ class FetchSettings:
     opt_out_directives: tuple[str, ...] = OPT_OUT_DIRECTIVES
     obey_robots_txt: bool = False
     ahead_rows: int = 2048
-    ahead_bytes: int = 64 * 2**20
+    ahead_bytes: int = 32 * 2**20
 
     @property
     def user_agent(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from beam_recap.fetch.fetcher import Fetcher
@@ -31,7 +31,7 @@ class FetchWindow(Generic[Item]):
         self._reader = reader
         self._size = fetcher.settings.ahead_rows
         self._open: dict[Request, Item] = {}  # put and not yet taken
-        self._arrivals = _Arrivals()
+        self._arrivals = _Arrivals([fetcher.loop] if reader is None else [fetcher.loop, reader])
         self._from_web = _Inlet(self._arrivals, fetcher.loop)
         self._from_files = _Inlet(self._arrivals, reader) if reader is not None else None
         self._finalizer = weakref.finalize(self, self._arrivals.close)
@@ -87,8 +87,9 @@ class FetchWindow(Generic[Item]):
 class _Arrivals:
     """Where results lie until they are taken. It knows nothing of the window, which can so be forgotten."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Sequence[_Source]) -> None:
         self.is_open = True
+        self._sources = sources
         self._queue: queue.SimpleQueue[tuple[_Source, Request, FetchResult]] = queue.SimpleQueue()
 
     def put(self, source: _Source, request: Request, result: FetchResult) -> None:
@@ -97,7 +98,14 @@ class _Arrivals:
             self._empty()
 
     def take(self, wait: bool) -> tuple[Request, FetchResult]:
-        source, request, result = self._queue.get(block=wait)
+        try:
+            source, request, result = self._queue.get(block=False)
+        except queue.Empty:
+            for source in self._sources:
+                source.settle()
+            if not wait:
+                raise
+            source, request, result = self._queue.get()
         source.give_back(request)
         return request, result
 
@@ -115,6 +123,8 @@ class _Arrivals:
 
 class _Source(Protocol):
     def give_back(self, request: Request) -> None: ...
+
+    def settle(self) -> None: ...
 
 
 class _Inlet:
