@@ -18,6 +18,7 @@ setup(
         "beam_recap.demo",
         "beam_recap.fetch",
         "beam_recap.images",
+        "beam_recap.inputs",
         "beam_recap.models",
         "beam_recap.ocr",
         "beam_recap.report",

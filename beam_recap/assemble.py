@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from beam_recap import checkpoint, files
 from beam_recap.download_counts import DownloadCounter, DownloadCounts, HostCounts
+from beam_recap.inputs.units import UnitCount
 from beam_recap.records import Outcome, Rejection, Stage
 from beam_recap.schemas import Column, row_of, schema_of
-from beam_recap.units import UnitCount
 
 _ROW_GROUP_ROWS = 10_000
 _EXAMPLES = 64  # kept, and as many rejected: a page that a person looks through, and a few megabytes at most

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from beam_recap import files
 from beam_recap.config import FILES_OF, RecapConfig
 from beam_recap.flag_values import as_text
+from beam_recap.inputs.units import unit_id
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
-from beam_recap.units import unit_id
 
 DIRECTORY = "_checkpoint"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 from beam_recap import checkpoint
-from beam_recap.columns import ColumnError, recognise_columns
 from beam_recap.config import RecapConfig
 from beam_recap.flags import ConfigError
-from beam_recap.formats import PARQUET, TAR, TXT, ShardError, detect_format
+from beam_recap.inputs.columns import ColumnError, recognise_columns
+from beam_recap.inputs.formats import PARQUET, TAR, TXT, ShardError, detect_format
+from beam_recap.inputs.text_head import text_columns
+from beam_recap.inputs.units import match_shards, parquet_footer
 from beam_recap.isolation import describe_error
-from beam_recap.text_head import text_columns
-from beam_recap.units import match_shards, parquet_footer
 
 # Beyond these, a bad shard is found by the run and ends as a rejection: ten thousand footers take minutes to read.
 _SHARDS_CHECKED = 256

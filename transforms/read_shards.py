@@ -11,14 +11,14 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
 from beam_recap import checkpoint
-from beam_recap.columns import unreadable_row
-from beam_recap.formats import PARQUET, TAR
-from beam_recap.parquet_rows import read_parquet_rows
+from beam_recap.inputs.columns import unreadable_row
+from beam_recap.inputs.formats import PARQUET, TAR
+from beam_recap.inputs.parquet_rows import read_parquet_rows
+from beam_recap.inputs.row_limit import limit_units
+from beam_recap.inputs.tar_rows import read_tar_rows
+from beam_recap.inputs.text_rows import read_text_rows
+from beam_recap.inputs.units import MALFORMED, Shard, Unit, UnitCount, match_shards, plan_units, shard_problem
 from beam_recap.records import Outcome, Reason, Rejection, Stage
-from beam_recap.row_limit import limit_units
-from beam_recap.tar_rows import read_tar_rows
-from beam_recap.text_rows import read_text_rows
-from beam_recap.units import MALFORMED, Shard, Unit, UnitCount, match_shards, plan_units, shard_problem
 from transforms.outcomes import SplitOutcomes
 
 NAMESPACE = "ReadShards"

@@ -10,8 +10,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
 from beam_recap.assemble import OutputShard, ShardStats, assemble, delete_stale, plan_output_shards
+from beam_recap.inputs.units import UnitCount
 from beam_recap.schemas import Provenance, kept_columns, rejected_columns
-from beam_recap.units import UnitCount
 
 NAMESPACE = "WriteParquet"
 SHARDS = "shards"

@@ -12,9 +12,9 @@ import pytest
 from beam_recap import assemble as assemble_module
 from beam_recap import checkpoint
 from beam_recap.assemble import AccountingError, FileStats, OutputShard, assemble, delete_stale, plan_output_shards
+from beam_recap.inputs.units import UnitCount
 from beam_recap.records import Outcome, Reason, Sample, Stage
 from beam_recap.schemas import Provenance, kept_columns, rejected_columns, schema_of
-from beam_recap.units import UnitCount
 
 COLUMNS = (kept_columns("recap", True, Provenance(None, None, None, None, "f00d")), rejected_columns(False))
 

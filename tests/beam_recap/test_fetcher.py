@@ -47,6 +47,7 @@ def test_request_says_who_asks_and_wants_no_compression(web: WebServer, fetcher:
     headers = web.headers["/status/404?who"]
     assert headers["User-Agent"].startswith("beam-recap/")
     assert "+https://" in headers["User-Agent"]
+    assert "avif" not in headers["Accept"]
     assert headers["Accept-Encoding"] == "identity"
     assert not set(headers) & {"Referer", "Cookie", "Authorization"}
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from support.shards import jpeg, table_bytes, write_parquet, write_table, write_tar
 
-from beam_recap import checkpoint, text_head
+from beam_recap import checkpoint
 from beam_recap.config import RecapConfig
 from beam_recap.flags import ConfigError
+from beam_recap.inputs import text_head
 from beam_recap.preflight import check_run
 
 

@@ -10,9 +10,9 @@ from support.recap_runs import kept, rejected, run_here
 from beam_recap.config import RecapConfig
 from beam_recap.demo import paths
 from beam_recap.images import DecodedImage, DecodeSettings, decode_image
+from beam_recap.inputs.tar_rows import read_tar_rows
+from beam_recap.inputs.units import match_shards, plan_units
 from beam_recap.records import Sample
-from beam_recap.tar_rows import read_tar_rows
-from beam_recap.units import match_shards, plan_units
 
 
 def _plain_loop() -> tuple[dict[str, tuple], dict[str, str]]:

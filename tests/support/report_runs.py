@@ -12,10 +12,10 @@ from PIL import Image
 from beam_recap import checkpoint
 from beam_recap.assemble import ShardStats, assemble, plan_output_shards
 from beam_recap.config import RecapConfig
+from beam_recap.inputs.units import UnitCount
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
 from beam_recap.report.facts import RunFacts
 from beam_recap.schemas import Provenance, kept_columns, rejected_columns
-from beam_recap.units import UnitCount
 
 UNITS = ("/in/a.parquet[0:20]", "/in/a.parquet[20:40]", "/in/b.parquet[0:10]")
 

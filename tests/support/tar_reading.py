@@ -11,10 +11,10 @@ from typing import Any
 
 from support.shards import jpeg
 
-from beam_recap.formats import TAR
+from beam_recap.inputs.formats import TAR
+from beam_recap.inputs.tar_rows import count_rows, read_tar_rows
+from beam_recap.inputs.units import Unit
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
-from beam_recap.tar_rows import count_rows, read_tar_rows
-from beam_recap.units import Unit
 
 PICTURE = jpeg(16, 16)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from beam_recap.inputs.text_rows import read_text_rows
+from beam_recap.inputs.units import Shard, Unit, plan_units
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
-from beam_recap.text_rows import read_text_rows
-from beam_recap.units import Shard, Unit, plan_units
 
 FLAGS = {"url_column": None, "caption_column": None}
 

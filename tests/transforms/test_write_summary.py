@@ -13,9 +13,9 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from support.report_runs import config_of, provenance_of
 
 from beam_recap import checkpoint
+from beam_recap.inputs.units import UnitCount
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
 from beam_recap.report.facts import RunFacts
-from beam_recap.units import UnitCount
 from transforms.write_parquet import CheckpointedRows, WriteParquet
 from transforms.write_summary import WriteSummary
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from support.shards import table_bytes, write_parquet, write_table
 from support.text_reading import FLAGS, read_bytes, read_file, read_unit, sample_of, told
 
-from beam_recap.parquet_rows import read_parquet_rows
-from beam_recap.raw_rows import MAX_ROW_BYTES
+from beam_recap.inputs.parquet_rows import read_parquet_rows
+from beam_recap.inputs.raw_rows import MAX_ROW_BYTES
+from beam_recap.inputs.text_rows import count_text_rows
+from beam_recap.inputs.units import Shard, plan_units
 from beam_recap.records import Outcome, Reason, Rejection, Sample
-from beam_recap.text_rows import count_text_rows
-from beam_recap.units import Shard, plan_units
 
 TABLES = ["csv", "tsv", "json", "jsonl"]
 KINDS = [kind + packed for kind in ["txt", *TABLES] for packed in ("", ".gz")]

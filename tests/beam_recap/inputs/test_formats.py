@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.shards import jpeg, table_bytes, tar_bytes, write_parquet, write_tar
 
-from beam_recap.formats import PARQUET, TAR, ShardError, detect_format, is_shard_name
+from beam_recap.inputs.formats import PARQUET, TAR, ShardError, detect_format, is_shard_name
 
 TABLE = {"url": ["http://x/1", "http://x/2"], "text": ["a", "ü"]}
 PICTURES = [{"__key__": "a", "jpg": jpeg()}]

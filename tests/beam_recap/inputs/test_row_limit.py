@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from support.shards import tar_bytes, write_parquet, write_table, write_tar
 
-from beam_recap.formats import PARQUET, TAR
-from beam_recap.row_limit import limit_units
-from beam_recap.units import Shard, Unit, plan_units
+from beam_recap.inputs.formats import PARQUET, TAR
+from beam_recap.inputs.row_limit import limit_units
+from beam_recap.inputs.units import Shard, Unit, plan_units
 
 
 def urls(count: int) -> dict[str, list[str]]:

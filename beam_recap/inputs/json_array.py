@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from beam_recap.formats import ShardError
+from beam_recap.inputs.formats import ShardError
 
 MAX_COLUMNS_BYTES = 32 << 20
 _CHUNK_BYTES = 1 << 18

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_recap import files
-from beam_recap.columns import recognise_columns, sample_from, shard_key, unreadable_row
+from beam_recap.inputs.columns import recognise_columns, sample_from, shard_key, unreadable_row
+from beam_recap.inputs.units import Unit
 from beam_recap.isolation import describe_error
 from beam_recap.records import Outcome, Reason, Stage
-from beam_recap.units import Unit
 
 _BATCH_ROWS = 1024
 _BUFFER_BYTES = 1 << 20  # per column; without it a row group is read into memory whole

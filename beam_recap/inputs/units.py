@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_recap import files
-from beam_recap.formats import GZIP, JSON, PARQUET, TAR, ShardError, detect_format, is_shard_name
+from beam_recap.inputs.formats import GZIP, JSON, PARQUET, TAR, ShardError, detect_format, is_shard_name
+from beam_recap.inputs.raw_rows import open_rows
 from beam_recap.isolation import describe_error
-from beam_recap.raw_rows import open_rows
 
 MALFORMED = "malformed"
 

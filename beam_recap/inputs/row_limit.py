@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from beam_recap.formats import TAR
-from beam_recap.tar_rows import count_rows
-from beam_recap.text_rows import count_text_rows
-from beam_recap.units import Unit
+from beam_recap.inputs.formats import TAR
+from beam_recap.inputs.tar_rows import count_rows
+from beam_recap.inputs.text_rows import count_text_rows
+from beam_recap.inputs.units import Unit
 
 
 def limit_units(units: Iterable[Unit], max_rows: int) -> Iterator[Unit]:

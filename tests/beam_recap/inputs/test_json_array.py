@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_recap import json_array
-from beam_recap.formats import ShardError
-from beam_recap.json_array import split_json
+from beam_recap.inputs import json_array
+from beam_recap.inputs.formats import ShardError
+from beam_recap.inputs.json_array import split_json
 
 CAP = 1 << 20
 

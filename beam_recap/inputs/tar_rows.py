@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 from beam_recap import files
-from beam_recap.columns import as_text, recognise_columns, sample_from, unreadable_row
+from beam_recap.inputs.columns import as_text, recognise_columns, sample_from, unreadable_row
+from beam_recap.inputs.units import Unit
 from beam_recap.isolation import describe_error
 from beam_recap.records import Outcome, Reason, Sample, Stage
-from beam_recap.units import Unit
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif")
 _CAPTION_SUFFIXES = ("txt", "caption", "text")

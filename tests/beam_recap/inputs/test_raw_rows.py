@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_recap import raw_rows
-from beam_recap.raw_rows import MAX_ROW_BYTES, open_rows, split_lines, split_records, split_rows
+from beam_recap.inputs import raw_rows
+from beam_recap.inputs.raw_rows import MAX_ROW_BYTES, open_rows, split_lines, split_records, split_rows
 
 ALPHABET = 'a,"\n\r\té'
 

@@ -7,8 +7,8 @@ import pytest
 from support.shards import write_parquet, write_table, write_tar
 
 from beam_recap import files
-from beam_recap.formats import PARQUET, TAR, ShardError
-from beam_recap.units import (
+from beam_recap.inputs.formats import PARQUET, TAR, ShardError
+from beam_recap.inputs.units import (
     MALFORMED,
     Shard,
     Unit,

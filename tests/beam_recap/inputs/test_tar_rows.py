@@ -11,9 +11,9 @@ import pytest
 from support.shards import jpeg, tar_bytes, write_tar
 from support.tar_reading import PICTURE, keys, members, read, read_bytes, reasons, sample_of, samples, special
 
+from beam_recap.inputs.tar_rows import IMAGE_SUFFIXES, read_tar_rows
+from beam_recap.inputs.units import TAR, Unit
 from beam_recap.records import Reason, Sample
-from beam_recap.tar_rows import IMAGE_SUFFIXES, read_tar_rows
-from beam_recap.units import TAR, Unit
 
 
 def test_a_samples_parts(tmp_path: Path) -> None:

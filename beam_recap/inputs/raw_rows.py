@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import IO
 
 from beam_recap import files
-from beam_recap.formats import CSV, GZIP, JSON, JSON_LINES, TSV, ShardError
-from beam_recap.json_array import split_json
+from beam_recap.inputs.formats import CSV, GZIP, JSON, JSON_LINES, TSV, ShardError
+from beam_recap.inputs.json_array import split_json
 
 MAX_ROW_BYTES = 1 << 20
 DELIMITERS = {CSV: ",", TSV: "\t"}
@@ -58,7 +58,7 @@ def open_rows(path: str, shard_format: str, offset: int = 0, max_bytes: int | No
 
     Args:
       path: the file.
-      shard_format: what `beam_recap.formats.detect_format` says.
+      shard_format: what `beam_recap.inputs.formats.detect_format` says.
       offset: where to start: at a row that an earlier reading found; 0 for the first. Not for compressed or JSON files.
       max_bytes: take the file to end after about so many (decompressed) bytes; None: read all.
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from beam_recap.inputs.units import Unit
 from beam_recap.records import Sample
-from beam_recap.units import Unit
 
 
 class ColumnError(ValueError):

@@ -12,9 +12,9 @@ import pytest
 from support.shards import write_parquet
 
 from beam_recap import files
-from beam_recap.parquet_rows import read_parquet_rows
+from beam_recap.inputs.parquet_rows import read_parquet_rows
+from beam_recap.inputs.units import Shard, Unit, plan_units
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
-from beam_recap.units import Shard, Unit, plan_units
 
 
 def url(number: int) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from beam_recap.columns import (
+from beam_recap.inputs.columns import (
     ColumnError,
     Columns,
     as_integer,

@@ -8,12 +8,12 @@ import json
 from collections.abc import Callable, Generator, Set
 from typing import Any
 
-from beam_recap.columns import Columns, recognise_columns, sample_from, shard_key, unreadable_row
-from beam_recap.formats import GZIP, TXT, ShardError
+from beam_recap.inputs.columns import Columns, recognise_columns, sample_from, shard_key, unreadable_row
+from beam_recap.inputs.formats import GZIP, TXT, ShardError
+from beam_recap.inputs.raw_rows import DELIMITERS, MAX_ROW_BYTES, open_rows
+from beam_recap.inputs.units import Unit
 from beam_recap.isolation import describe_error
-from beam_recap.raw_rows import DELIMITERS, MAX_ROW_BYTES, open_rows
 from beam_recap.records import Outcome, Reason, Stage
-from beam_recap.units import Unit
 
 # Python's own limit is 128 KiB, for the whole process.
 csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_BYTES))

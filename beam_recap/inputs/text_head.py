@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import re
 
-from beam_recap.formats import GZIP, TXT, ShardError
+from beam_recap.inputs.formats import GZIP, TXT, ShardError
+from beam_recap.inputs.json_array import MAX_COLUMNS_BYTES
+from beam_recap.inputs.raw_rows import DELIMITERS, RawRows, open_rows
+from beam_recap.inputs.text_rows import MalformedRow, row_reader, table_columns
 from beam_recap.isolation import describe_error
-from beam_recap.json_array import MAX_COLUMNS_BYTES
-from beam_recap.raw_rows import DELIMITERS, RawRows, open_rows
-from beam_recap.text_rows import MalformedRow, row_reader, table_columns
 
 _ROWS_CHECKED = 100
 _BYTES_CHECKED = 2 * MAX_COLUMNS_BYTES  # rows may be long, and compressed ones without end
@@ -22,7 +22,7 @@ def text_columns(path: str, shard_format: str, *, may_be_local: bool = False) ->
 
     Args:
       path: the file.
-      shard_format: what `beam_recap.formats.detect_format` says.
+      shard_format: what `beam_recap.inputs.formats.detect_format` says.
       may_be_local: a list may hold paths, too.
 
     Raises:

@@ -1,0 +1,1 @@
+"""Reading shards: what a file is, how it is shared among workers, and what its rows say."""
