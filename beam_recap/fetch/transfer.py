@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -103,7 +102,8 @@ class Transfer:
 
     def _clear(self) -> None:
         self._request: Request | None = None
-        self._body = io.BytesIO()
+        self._chunks: list[bytes] = []
+        self._size = 0  # of the chunks
         self._status = 0  # of the answer so far; libcurl does not tell while it calls back
         self._location: str | None = None  # where it redirects to, as it says
         self._length: int | None = None  # of the body, as it says
@@ -143,7 +143,7 @@ class Transfer:
           number: libcurl's error number, 0 for none.
           message: libcurl's words.
         """
-        body = self._body.getvalue()
+        body = b"".join(self._chunks)
         status = int(self._info(pycurl.RESPONSE_CODE) or 0)
         verdict: policy.Verdict | None = None
         redirect_to = self._location if status in _REDIRECTS else None
@@ -237,18 +237,19 @@ class Transfer:
         return -1 if self._opted_out else None
 
     def _on_data(self, data: bytes) -> int | None:
-        size = self._body.tell() + len(data)
+        size = self._size + len(data)
         if size > self._max_bytes:
             # libcurl itself counts only what Content-Length says, and before it is unpacked.
             self._cut = self._request is not None and self._request.for_robots is not None
             self._too_large = not self._cut
             if self._cut:
-                self._body.write(data[: self._max_bytes - self._body.tell()])
+                self._chunks.append(data[: self._max_bytes - self._size])
             return 0
         if not self._budget.take(self._request, len(data)):
             self._paused_at = time.monotonic()
             return pycurl.WRITEFUNC_PAUSE
-        self._body.write(data)
+        self._chunks.append(data)
+        self._size = size
         return None
 
     def _info(self, what: int) -> Any:

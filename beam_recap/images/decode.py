@@ -16,6 +16,7 @@ from beam_recap.images.resize import fit_square, is_sideways, resize, turn_uprig
 from beam_recap.images.results import DecodedImage, DecodeFailure
 from beam_recap.images.settings import DecodeSettings
 from beam_recap.images.sniff import name_other
+from beam_recap.images.webp import decode_webp_quickly
 from beam_recap.records import Reason
 
 _JPEG_BITS = 8
@@ -71,19 +72,17 @@ def _decode(data: bytes, settings: DecodeSettings) -> DecodedImage | DecodeFailu
         return failure
     if header.jpeg is not None:
         return _decode_jpeg(data, header, settings)
-    if header.format == "AVIF":
-        try:
-            opened: OpenedAvif | OpenedPicture = OpenedAvif(data)
-        except ImportError:
-            return DecodeFailure(Reason.UNSUPPORTED_FORMAT, "this Pillow was built without AVIF")
-    else:
-        opened = OpenedPicture(data, header.format)
-    # The decoder must not see another size than we did, say in a second header.
-    failure = _refuse_size(ImageHeader(header.format, *opened.size), settings)
-    if failure is not None:
-        return failure
-    loaded = opened.load()
-    del opened  # with it goes the decoder's own copy
+    loaded = decode_webp_quickly(data, (header.width, header.height)) if header.format == "WEBP" else None
+    if loaded is None:
+        opened = _open(data, header)
+        if isinstance(opened, DecodeFailure):
+            return opened
+        # The decoder must not see another size than we did, say in a second header.
+        failure = _refuse_size(ImageHeader(header.format, *opened.size), settings)
+        if failure is not None:
+            return failure
+        loaded = opened.load()
+        del opened  # with it goes the decoder's own copy
     image, orientation, exif = loaded.image, loaded.orientation, loaded.exif
     del loaded
     plan, stored = _plan(image.size, orientation, settings)
@@ -106,6 +105,15 @@ def _decode_jpeg(data: bytes, header: ImageHeader, settings: DecodeSettings) -> 
         del opened
         pixels = resize(image, stored, extent)
     return _finish(pixels, size, orientation, plan, header.format, facts.exif, settings)
+
+
+def _open(data: bytes, header: ImageHeader) -> OpenedAvif | OpenedPicture | DecodeFailure:
+    if header.format != "AVIF":
+        return OpenedPicture(data, header.format)
+    try:
+        return OpenedAvif(data)
+    except ImportError:
+        return DecodeFailure(Reason.UNSUPPORTED_FORMAT, "this Pillow was built without AVIF")
 
 
 def _plan(size: tuple[int, int], orientation: int, settings: DecodeSettings) -> tuple[Plan, tuple[int, int]]:

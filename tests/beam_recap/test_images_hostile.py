@@ -177,6 +177,7 @@ def test_any_exception_is_the_row_s(
     monkeypatch: pytest.MonkeyPatch, error: BaseException, reason: Reason, image_format: str
 ) -> None:
     monkeypatch.setattr("beam_recap.images.pillow.to_plain_mode", _failing_with(error))
+    monkeypatch.setattr("cv2.imdecode", _failing_with(error))  # the quick way of WebPs, after which Pillow decides
     assert reason_of(encode(draw_photo(64, 64), image_format)) == reason
 
 
