@@ -141,6 +141,11 @@ class Hosts(Generic[Item]):
         known.out -= 1
         self._offer(host, known, self._clock())
 
+    def running(self, host: str) -> int:
+        """How many items of this host are out."""
+        known = self._hosts.get(host)
+        return known.out if known is not None else 0
+
     def pause(self, host: str, until: float) -> None:
         """Nothing of this host starts before `until`, a time on the clock. The later of two pauses counts."""
         now = self._clock()

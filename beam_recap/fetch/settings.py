@@ -19,8 +19,8 @@ class FetchSettings:
 
     Attributes:
       concurrency: transfers that run at once, 1 to 4096.
-      connections_per_host: transfers that run at once to one host (as named in the URL), 1 to 4096. The rest wait, so
-        that one slow host holds up only itself, and no site is hammered.
+      connections_per_host: transfers that run at once to one host (as named in the URL; with its port, unless that is
+        80 or 443), 1 to 4096. The rest wait, so that one slow host holds up only itself, and no site is hammered.
       host_requests_per_s: requests per second to one host, from 0.001; None for no limit.
       timeout_s: seconds for one picture in all, from the start of its first transfer: redirects, retries and the
         waiting between them included.

@@ -119,13 +119,14 @@ class Traffic:
     def ended(self, request: Request, ending: Ending) -> None:
         """A transfer is over: gives the result, goes where it is redirected to, or arranges for another try."""
         assert request.url is not None
-        host, verdict = request.url.host, ending.verdict
+        host, verdict = request.url.server, ending.verdict
         self._hosts.release(host)
         if ending.http_status and not (verdict and verdict.host_failed):
             self._hosts.succeeded(host)
+        refuses = verdict is not None and (verdict.reason == Reason.HTTP_429 or ending.retry_after_s > 0)
+        if ending.http_status and not refuses and not self._hosts.paused_until(host):
+            self._refusals.answered(host)  # during a pause it is an answer to what was under way
         if verdict is None:
-            if not self._hosts.paused_until(host):  # else it was under way when the host asked for a pause
-                self._refusals.forget(host)
             if ending.redirect_to is not None:
                 self._redirect(request, ending)
             else:
@@ -139,8 +140,10 @@ class Traffic:
         )
         if verdict.host_failed and self._hosts.failed(host):
             self._end_waiting(host, Reason.HOST_DOWN, f"{host} failed again and again, last: {verdict.detail}")
+        if refuses:
+            self._pause(host, verdict, policy.retry_wait_s(request.attempts, ending.retry_after_s))
         if verdict.retry:
-            self._retry(request, host, verdict, ending.retry_after_s)
+            self._retry(request, host, ending.retry_after_s)
         else:
             self._finish(request, request.last)
 
@@ -153,7 +156,7 @@ class Traffic:
             # A second try that is not made leaves the first one's reason.
             self._finish(request, request.last or _failure(request, *refusal))
         elif self._robots is None or request.for_robots or self._robots.admits(request):
-            self._hosts.push(url.host, request, first=first)
+            self._hosts.push(url.server, request, first=first)
 
     def _refuse(self, url: HttpUrl) -> tuple[Reason, str] | None:
         settings = self._settings
@@ -161,9 +164,9 @@ class Traffic:
             return Reason.PRIVATE_ADDRESS, f"{url.host} is not a public address"
         if settings.ports and url.port not in settings.ports and not settings.allow_private_hosts:
             return Reason.INVALID_URL, f"port {url.port} is none of {', '.join(map(str, settings.ports))}"
-        if self._hosts.is_down(url.host):
-            return Reason.HOST_DOWN, f"{url.host} failed again and again, and is not asked for a while"
-        return self._refusals.of(url.host, self._hosts.paused_until(url.host), self._clock())
+        if self._hosts.is_down(url.server):
+            return Reason.HOST_DOWN, f"{url.server} failed again and again, and is not asked for a while"
+        return self._refusals.end_of(url.server, self._hosts.paused_until(url.server))
 
     def _redirect(self, request: Request, ending: Ending) -> None:
         assert request.url is not None
@@ -186,17 +189,23 @@ class Traffic:
         request.last = None
         self._enter(request, first=True)
 
-    def _retry(self, request: Request, host: str, verdict: policy.Verdict, retry_after_s: float) -> None:
-        """Tries again later, if there is time; and leaves the host alone if it asked for that."""
+    def _pause(self, host: str, verdict: policy.Verdict, wait_s: float) -> None:
+        """Leaves a host alone that asked for it, or whose rows are not worth waiting for."""
+        is_alone = not self._hosts.running(host)
+        until = self._refusals.refused(host, verdict, wait_s, self._clock(), is_alone=is_alone)
+        if until is not None:
+            self._hosts.pause(host, until)
+            end = self._refusals.end_of(host, until)
+            if end is not None:
+                self._end_waiting(host, *end)
+
+    def _retry(self, request: Request, host: str, retry_after_s: float) -> None:
+        """Tries again later, if there is time."""
+        assert request.last is not None
         now = self._clock()
         wait_s = policy.retry_wait_s(request.attempts, retry_after_s)
-        if verdict.reason == Reason.HTTP_429 or retry_after_s:
-            self._hosts.pause(host, now + wait_s)
-            ending = self._refusals.add(host, now, now + wait_s, verdict)
-            if ending is not None:
-                self._end_waiting(host, *ending)
         if request.attempts > self._settings.retries or now + wait_s >= request.deadline or self._hosts.is_down(host):
-            self._finish(request, request.last or _failure(request, verdict.reason, verdict.detail))
+            self._finish(request, request.last)
             return
         request.is_redirected = False
         request.retry_at = now + wait_s

@@ -9,6 +9,7 @@ from urllib.parse import quote, urljoin, urlsplit
 MAX_URL_CHARS = 4096
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_USUAL_PORTS = frozenset(_DEFAULT_PORTS.values())
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Underscores are no letters of a host name, yet some hosts on the web have them.
@@ -29,6 +30,11 @@ class HttpUrl:
     host: str  # lower case; an IPv6 address keeps its brackets
     port: int
     origin: str  # scheme, host and port (RFC 6454), "https://example.org:443"
+
+    @property
+    def server(self) -> str:
+        """What counts as one host, for limits and failures: the host, with its port if that is an unusual one."""
+        return self.host if self.port in _USUAL_PORTS else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,17 +182,58 @@ def test_pause_is_for_the_whole_host_and_for_no_other() -> None:
     assert not road.results
 
 
-def test_pause_beyond_the_deadline_ends_all_rows_of_the_host_at_once() -> None:
+def test_long_pause_is_cut_to_a_deadline_and_then_the_host_is_tried_again() -> None:
     road = Road(connections_per_host=1)
     road.add("http://a.example/1", "http://a.example/2")
     road.traffic.ended(road.send(), busy(3600.0))
-    road.add("http://a.example/3")
-    assert {road.reason(f"http://a.example/{n}") for n in (1, 2, 3)} == {Reason.HTTP_429}
-    assert road.results["http://a.example/3"].attempts == 0
-    road.wait(3601)
-    road.add("http://a.example/4")
+    assert road.reason("http://a.example/1") == Reason.HTTP_429  # its own wait is beyond its deadline
+    assert road.traffic.next() is None
+    road.wait(20.1)
     road.traffic.ended(road.send(), OK)
-    assert road.reason("http://a.example/4") is None
+    assert road.reason("http://a.example/2") is None
+
+
+def test_host_that_refuses_after_a_pause_too_is_given_up() -> None:
+    road = Road(connections_per_host=1)
+    road.add(*(f"http://a.example/{n}" for n in range(9)))
+    road.traffic.ended(road.send(), busy(3600.0))
+    road.wait(20.1)
+    road.traffic.ended(road.send(), busy(3600.0))
+    road.add("http://a.example/9")
+    assert [road.reason(f"http://a.example/{n}") for n in range(10)] == [Reason.HTTP_429] * 10
+    assert road.results["http://a.example/9"].attempts == 0
+    road.wait(601)
+    road.add("http://a.example/10")
+    road.traffic.ended(road.send(), OK)
+    assert road.reason("http://a.example/10") is None
+
+
+def test_one_refusal_among_answers_concerns_its_url_alone() -> None:
+    road = Road(connections_per_host=4)
+    road.add(*(f"http://a.example/{n}" for n in range(20)))
+    running = list(road.sent())
+    ended = 0
+    while running:
+        ended += 1
+        road.traffic.ended(running.pop(0), busy(3600.0) if ended % 5 == 1 else OK)
+        running += road.sent()
+    reasons = [result.reason for result in road.results.values()]
+    assert (reasons.count(Reason.HTTP_429), reasons.count(None)) == (4, 16)
+
+
+def test_three_refusals_in_a_row_pause_the_host() -> None:
+    road = Road(connections_per_host=4)
+    road.add(*(f"http://a.example/{n}" for n in range(8)))
+    first, second, third, fourth = list(road.sent())
+    road.traffic.ended(first, busy(5.0))
+    road.traffic.ended(second, busy(5.0))
+    assert len(list(road.sent())) == 2
+    road.traffic.ended(third, busy(5.0))
+    assert list(road.sent()) == []
+    road.traffic.ended(fourth, OK)  # it was under way
+    assert list(road.sent()) == []
+    road.wait(8.0)
+    assert len(list(road.sent())) == 2
 
 
 def test_short_pauses_again_and_again_are_one_long_one() -> None:
@@ -216,16 +257,6 @@ def test_pauses_that_an_answer_ends_are_not_added_up() -> None:
     assert {result.reason for result in road.results.values()} == {None}
 
 
-def test_answer_that_was_under_way_does_not_end_a_long_pause() -> None:
-    road = Road()
-    road.add("http://a.example/1", "http://a.example/2")
-    first, second = list(road.sent())
-    road.traffic.ended(first, busy(3600.0))
-    road.traffic.ended(second, OK)
-    road.add("http://a.example/3")
-    assert road.reason("http://a.example/3") == Reason.HTTP_429
-
-
 def test_dead_host_costs_eight_transfers_however_many_rows_it_has() -> None:
     road = Road(retries=0)
     rows = [f"http://dead.example/{n}" for n in range(2000)]
@@ -246,6 +277,17 @@ def test_dead_host_costs_eight_transfers_however_many_rows_it_has() -> None:
     road.traffic.ended(probe, OK)
     road.traffic.ended(road.send(), OK)
     assert road.reason("http://dead.example/2 again") is None
+
+
+def test_dead_port_does_not_cost_the_host_its_other_ports() -> None:
+    road = Road(retries=0)
+    road.add(*(f"http://a.example:9/{n}" for n in range(100)), *(f"https://a.example/{n}" for n in range(20)))
+    for request in road.sent():
+        road.traffic.ended(request, DEAD if ":9/" in request.given else OK)
+    reasons = [result.reason for url, result in road.results.items() if ":9/" in url]
+    assert (reasons.count(Reason.REFUSED), reasons.count(Reason.HOST_DOWN)) == (8, 92)
+    assert len(road.results) == 120
+    assert road.reason("https://a.example/19") is None
 
 
 def test_second_try_that_is_not_made_leaves_the_first_ones_reason() -> None:

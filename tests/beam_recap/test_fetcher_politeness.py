@@ -172,11 +172,19 @@ def test_429_pauses_its_host_and_no_other(web: WebServer) -> None:
     assert all((results[url][1] >= 2.0) == ("busy" in url) for url in urls)
 
 
-def test_long_retry_after_ends_the_hosts_rows_at_once(web: WebServer) -> None:
-    urls = [web.url("/status/429?retry_after=3600"), *(web.url(f"/cat.jpg?{n}") for n in range(20))]
-    results = fetch_all(urls, local_settings(connections_per_host=1))
+def test_long_retry_after_costs_one_row_if_the_host_answers_others(web: WebServer) -> None:
+    start = time.monotonic()
+    urls = [web.url("/status/429?retry_after=3600"), *(web.url(f"/slow/0.1/cat.jpg?{n}") for n in range(60))]
+    results = fetch_all(urls, local_settings())
+    assert [result.reason for result in results] == [Reason.HTTP_429] + [None] * 60
+    assert time.monotonic() - start < 8.0  # less than the deadline, for which a host is paused at first
+
+
+def test_host_that_refuses_all_is_given_up(web: WebServer) -> None:
+    urls = [web.url(f"/status/429?retry_after=3600&n={n}") for n in range(300)]
+    results = fetch_all(urls, local_settings(connections_per_host=2, timeout_s=1.0))
     assert {result.reason for result in results} == {Reason.HTTP_429}
-    assert web.requests.total() == 1
+    assert web.requests.total() <= 8
 
 
 def test_requests_per_second(web: WebServer) -> None:
