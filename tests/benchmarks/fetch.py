@@ -5,8 +5,8 @@ the ratio, encode JPEGs of quality 95, and write parquet. Every picture lies on 
 each connection, as on the web; hosts are addresses of loopback, so no name is looked up.
 
 * Cost is CPU time, user and system, of all processes of a side (the server's does not count), per picture beyond
-  start-up: what a run over all pictures takes more than one over one picture. It depends little on what else the
-  machine does. Runs alternate, and medians are compared.
+  start-up: what a run over all pictures takes more than one over one picture. The sides take turns; a ratio is the
+  median of the rounds' ratios.
 * All our limits are at their defaults. The check of addresses runs in full; loopback alone passes as public.
 * img2dataset runs in one process with 64 threads (its default of 256 makes little difference), with
   `--resize_only_if_bigger`, without which it also enlarges small pictures, at its cost.
@@ -37,7 +37,7 @@ import certifi
 from tests.benchmarks.corpus import prepare_corpus
 from tests.benchmarks.measure import CommandFailed
 from tests.benchmarks.peer import peer_environment, prepare_peer
-from tests.benchmarks.scenarios import Bench, NotAllDone, Scenario, Side, plain_environment
+from tests.benchmarks.scenarios import Bench, NotAllDone, Scenario, Side, compare_sides, plain_environment
 from tests.support.load_certificates import CertificateAuthority
 from tests.support.load_server import LoadServer, LoadSettings, host_address
 
@@ -77,7 +77,7 @@ class Options:
 def read_options(arguments: list[str] | None = None) -> tuple[Options, Path | None]:
     """Reads the command line; also where to write the details."""
     parser = argparse.ArgumentParser(prog="tests.benchmarks.fetch", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each side per comparison")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each side per comparison")
     parser.add_argument("--web", type=int, default=1000, help="small pictures")
     parser.add_argument("--large", type=int, default=400, help="large pictures")
     parser.add_argument("--seed", type=int, default=0, help="of the pictures")
@@ -148,13 +148,19 @@ def _compare(bench: Bench, scenario: Scenario, server: LoadServer, pictures: Pat
     for side in sides.values() if rounds > 1 else ():
         side.run(few)  # not counted: what was never started on this machine starts slowly
     for number in range(rounds):
-        for side in sides.values():
+        # Whoever runs first after a pause has it easier, or harder: they take turns.
+        turns = list(sides.values()) if number % 2 == 0 else list(reversed(sides.values()))
+        for side in turns:
             side.startup.append(side.run(few))
-        for side in sides.values():
+        for side in turns:
             side.full.append(side.run(urls))
         if bench.program is not None:
             bench.compare_outputs()
         figures = {f"{name}_{what}": value for name, side in sides.items() for what, value in side.figures(count)}
+        if bench.program is not None:
+            for name in sides.keys() - {"img2dataset"}:
+                cpu, wall = compare_sides(sides[name], sides["img2dataset"], count)
+                figures |= {f"{name}_cpu_ratio": cpu, f"{name}_wall_ratio": wall}
         _log(f"{scenario.name}: round {number + 1} of {rounds}: {json.dumps(figures)}")
     return figures
 
@@ -184,38 +190,22 @@ def describe(results: dict[str, dict[str, float]]) -> str:
     """One line: the ratios, with their goals."""
     words = []
     for name, figures in results.items():
-        ratios = ratios_of(figures)
-        what = "per_s" if name == "latency" else "cpu_ms"
-        unit = "/s" if name == "latency" else " ms"
-        for side in ("ours", "pixels"):
+        what, unit, kind = ("per_s", "/s", "wall") if name == "latency" else ("cpu_ms", " ms", "cpu")
+        for side, label in (("ours", name), ("pixels", f"{name}_pixels")):
             if f"{side}_{what}" not in figures:
                 continue
-            label = name if side == "ours" else f"{name}_pixels"
             ours = f"{figures[f'{side}_{what}']:.3g}{unit}"
-            if f"{side}_{what}" in ratios:
+            if f"{side}_{kind}_ratio" in figures:
                 peer = f"{figures[f'img2dataset_{what}']:.3g}{unit}"
                 goal = f", goal {GOALS[label]:g}" if label in GOALS else ""
-                words.append(f"{label} {ratios[f'{side}_{what}']:.2f}x ({ours} for {peer}{goal})")
+                words.append(f"{label} {figures[f'{side}_{kind}_ratio']:.2f}x ({ours} for {peer}{goal})")
             else:
                 words.append(f"{label} {ours}")
-        if "memory" in ratios and name in _MEMORY_OF:
+        if "img2dataset_total_mb" in figures and name in _MEMORY_OF:
+            largest = figures["ours_process_mb"] / figures["img2dataset_process_mb"]
             total = figures["ours_total_mb"] / figures["img2dataset_total_mb"]
-            words.append(
-                f"memory_{name} {ratios['memory']:.2f}x (goal {GOALS['memory']:g}; all processes {total:.2f}x)"
-            )
+            words.append(f"memory_{name} {largest:.2f}x (goal {GOALS['memory']:g}; all processes {total:.2f}x)")
     return "fetch: " + ", ".join(words)
-
-
-def ratios_of(figures: dict[str, float]) -> dict[str, float]:
-    """How many times less than img2dataset ours takes, or more it does; of ``memory``, the share of its."""
-    if "img2dataset_cpu_ms" not in figures:
-        return {}
-    ratios = {"memory": figures["ours_process_mb"] / figures["img2dataset_process_mb"]}
-    for side in ("ours", "pixels"):
-        if f"{side}_cpu_ms" in figures:
-            ratios[f"{side}_cpu_ms"] = figures["img2dataset_cpu_ms"] / figures[f"{side}_cpu_ms"]
-            ratios[f"{side}_per_s"] = figures[f"{side}_per_s"] / figures["img2dataset_per_s"]
-    return ratios
 
 
 def _log(text: str) -> None:

@@ -80,6 +80,24 @@ class Side:
             ("total_mb", _middle(self.full, "total_bytes") / 1e6),
         ]
 
+    def rounds(self, count: int) -> list[tuple[float, float]]:
+        """CPU milliseconds and wall milliseconds per picture beyond start-up, round by round."""
+        startup_s, startup_wall_s = _middle(self.startup, "cpu_s"), _middle(self.startup, "wall_s")
+        return [
+            (1000 * (cost.cpu_s - startup_s) / count, 1000 * (cost.wall_s - startup_wall_s) / count)
+            for cost in self.full
+        ]
+
+
+def compare_sides(ours: Side, peer: Side, count: int) -> tuple[float, float]:
+    """How many times less CPU and wall time per picture ours takes: medians of each round's ratio.
+
+    Of each round's, because what else the machine does changes from minute to minute, and touches both of a round.
+    """
+    pairs = list(zip(ours.rounds(count), peer.rounds(count), strict=True))
+    cpu, wall = (median(other[i] / max(1e-9, own[i]) for own, other in pairs) for i in (0, 1))
+    return cpu, wall
+
 
 def _middle(costs: Sequence[Cost], name: str) -> float:
     return float(median(getattr(cost, name) for cost in costs))

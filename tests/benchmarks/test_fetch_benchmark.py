@@ -13,8 +13,9 @@ from PIL import Image
 
 from beam_recap.fetch import addresses
 from tests.benchmarks import fetch
+from tests.benchmarks.measure import Cost
 from tests.benchmarks.ours import loopback_is_public
-from tests.benchmarks.scenarios import Bench, NotAllDone, Scenario, plain_environment
+from tests.benchmarks.scenarios import Bench, NotAllDone, Scenario, Side, compare_sides, plain_environment
 from tests.support.load_server import LoadServer, LoadSettings, host_address
 from tests.support.web_corpus import make_corpus
 
@@ -61,18 +62,32 @@ def test_only_loopback_passes_as_public_and_only_for_a_while() -> None:
     assert not addresses.is_public_address(host_address(0))
 
 
+def test_ratio_is_the_median_of_the_rounds_ratios() -> None:
+    """One slow minute touches both sides of its round."""
+    ours = Side(lambda urls: None)  # type: ignore[arg-type, return-value]
+    peer = Side(lambda urls: None)  # type: ignore[arg-type, return-value]
+    for slowness in (1.0, 1.0, 3.0):
+        ours.startup.append(Cost(0.5, 0.5, 0, 0))
+        peer.startup.append(Cost(4.0, 4.0, 0, 0))
+        ours.full.append(Cost(0.5 + 2 * slowness, 0.5 + 2 * slowness, 0, 0))
+        peer.full.append(Cost(4.0 + 4 * slowness, 4.0 + 6 * slowness, 0, 0))
+    assert compare_sides(ours, peer, 1000) == pytest.approx((2.0, 3.0))
+
+
 def test_one_line_names_ratios_and_goals() -> None:
     figures = {
         "ours_cpu_ms": 2.0,
         "ours_per_s": 500.0,
         "ours_process_mb": 100.0,
         "ours_total_mb": 100.0,
+        "ours_cpu_ratio": 2.4,
+        "ours_wall_ratio": 2.0,
         "img2dataset_cpu_ms": 5.0,
         "img2dataset_per_s": 250.0,
         "img2dataset_process_mb": 400.0,
         "img2dataset_total_mb": 1000.0,
     }
     assert fetch.describe({"http_web": figures}) == (
-        "fetch: http_web 2.50x (2 ms for 5 ms, goal 1.6), memory_http_web 0.25x (goal 0.6; all processes 0.10x)"
+        "fetch: http_web 2.40x (2 ms for 5 ms, goal 1.6), memory_http_web 0.25x (goal 0.6; all processes 0.10x)"
     )
     assert fetch.describe({"latency": figures}) == "fetch: latency 2.00x (500/s for 250/s, goal 1.5)"
