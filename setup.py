@@ -47,6 +47,7 @@ setup(
         "pyyaml",
         "rapidocr==3.10.0",
         "safetensors>=0.8",
+        "pywuffs==2.0.1",
         "simplejpeg>=1.9,<2",
         # 2.13.0 is left out: some machines offer a CPU build of it that breaks torchvision.
         "torch>=2.9,!=2.13.0",

@@ -12,6 +12,7 @@ from beam_recap.images.geometry import Plan, plan_resize
 from beam_recap.images.headers import MAX_JPEG_SCANS, ImageHeader, read_header
 from beam_recap.images.jpeg import decode_jpeg_quickly
 from beam_recap.images.pillow import OpenedAvif, OpenedJpeg, OpenedPicture
+from beam_recap.images.png import decode_png_quickly
 from beam_recap.images.resize import fit_square, is_sideways, resize, turn_upright
 from beam_recap.images.results import DecodedImage, DecodeFailure
 from beam_recap.images.settings import DecodeSettings
@@ -26,6 +27,8 @@ _JPEG_BITS = 8
 _ALLOCATION_MARGIN = 4
 
 _DEFAULT_SETTINGS = DecodeSettings()
+
+_QUICK_WAYS = {"PNG": decode_png_quickly, "WEBP": decode_webp_quickly}
 
 
 def decode_image(data: bytes, settings: DecodeSettings | None = None) -> DecodedImage | DecodeFailure:
@@ -72,7 +75,8 @@ def _decode(data: bytes, settings: DecodeSettings) -> DecodedImage | DecodeFailu
         return failure
     if header.jpeg is not None:
         return _decode_jpeg(data, header, settings)
-    loaded = decode_webp_quickly(data, (header.width, header.height)) if header.format == "WEBP" else None
+    quick = _QUICK_WAYS.get(header.format)
+    loaded = None if quick is None else quick(data, (header.width, header.height))
     if loaded is None:
         opened = _open(data, header)
         if isinstance(opened, DecodeFailure):

@@ -177,13 +177,15 @@ def test_any_exception_is_the_row_s(
     monkeypatch: pytest.MonkeyPatch, error: BaseException, reason: Reason, image_format: str
 ) -> None:
     monkeypatch.setattr("beam_recap.images.pillow.to_plain_mode", _failing_with(error))
-    monkeypatch.setattr("cv2.imdecode", _failing_with(error))  # the quick way of WebPs, after which Pillow decides
+    # The quick ways, after which Pillow decides.
+    monkeypatch.setattr("cv2.imdecode", _failing_with(error))
+    monkeypatch.setattr("beam_recap.images.png.ImageDecoder", _failing_with(error))
     assert reason_of(encode(draw_photo(64, 64), image_format)) == reason
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3), GeneratorExit()])
 def test_ends_of_the_process_pass(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    monkeypatch.setattr("beam_recap.images.pillow.to_plain_mode", _failing_with(error))
+    monkeypatch.setattr("beam_recap.images.png.ImageDecoder", _failing_with(error))
     monkeypatch.setattr("simplejpeg.decode_jpeg", _failing_with(error))
     for image_format in ("PNG", "JPEG"):
         with pytest.raises(type(error)):

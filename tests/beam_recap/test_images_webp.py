@@ -18,7 +18,7 @@ EXIF[0x0112] = 6
 
 
 def without_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("beam_recap.images.decode.decode_webp_quickly", lambda data, size: None)
+    monkeypatch.setattr("beam_recap.images.decode._QUICK_WAYS", {})
 
 
 @pytest.mark.parametrize(
