@@ -3,12 +3,14 @@
 The groups are chosen here, and only the chosen one's rules are given to protego, which matches them with URLs. protego
 would also read the groups of all others, in time quadratic in their number; and it takes `User-agent: beam` for
 `beam-recap`, where the RFC wants the whole product token.
+
+`Crawl-delay` is no part of the RFC and is not obeyed: a stranger could hold up a run with it. The flags for places and
+requests per host are what spares servers.
 """
 
 from __future__ import annotations
 
 import codecs
-import math
 import re
 import time
 from collections import OrderedDict
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
 # RFC 9309, 2.5: "the parsing limit MUST be at least 500 kibibytes".
 MAX_ROBOTS_BYTES = 500 * 1024
-
-MAX_CRAWL_DELAY_S = 30.0  # some ask for a day; at that rate nothing would be fetched anyway
 
 # RFC 9309, 2.4: "SHOULD NOT use the cached version for more than 24 hours".
 CACHE_S = 86400.0
@@ -40,8 +40,8 @@ _RULE_BYTES = 750  # of memory that protego takes per rule, as measured
 
 # Misspellings and missing colons as Google's parser forgives them.
 _LINE = re.compile(
-    r"(?:(?P<agent>user[- ]?agent)|(?P<allow>allow)|(?P<disallow>dis+al+ow|diasllow|disallaw)"
-    r"|(?P<delay>crawl[- ]?delay))(?:\s*:\s*|\s+|$)(?P<value>.*)",
+    r"(?:(?P<agent>user[- ]?agent)|(?P<allow>allow)|(?P<disallow>dis+al+ow|diasllow|disallaw))"
+    r"(?:\s*:\s*|\s+|$)(?P<value>.*)",
     re.IGNORECASE | re.ASCII,
 )
 _TOKEN = re.compile(r"[a-z0-9_.-]*")  # of the RFC, and what `FetchSettings.agent` may have besides
@@ -59,24 +59,14 @@ class RobotsRules:
       otherwise: what holds where there is no matcher.
 
     Attributes:
-      crawl_delay_s: seconds between two requests that the origin asks for, 0 to `MAX_CRAWL_DELAY_S`; None if it does
-        not. No part of the RFC.
       size: about how many bytes of memory it takes.
     """
 
-    __slots__ = ("_matcher", "_otherwise", "crawl_delay_s", "size")
+    __slots__ = ("_matcher", "_otherwise", "size")
 
-    def __init__(
-        self,
-        matcher: Protego | None = None,
-        *,
-        otherwise: bool = True,
-        crawl_delay_s: float | None = None,
-        size: int = 0,
-    ) -> None:
+    def __init__(self, matcher: Protego | None = None, *, otherwise: bool = True, size: int = 0) -> None:
         self._matcher = matcher
         self._otherwise = otherwise
-        self.crawl_delay_s = crawl_delay_s
         self.size = size
 
     def allows(self, url: str) -> bool:
@@ -103,7 +93,6 @@ class _Group:
     def __init__(self) -> None:
         self.is_there = False
         self.lines: dict[str, None] = {}  # in order, each once
-        self.crawl_delay_s: float | None = None
         self._work = 0
 
     @property
@@ -119,22 +108,14 @@ class _Group:
         self.lines[line] = None
         self._work += _WILDCARD_WORK + stars if stars or "$" in pattern else 1
 
-    def add_delay(self, value: str) -> None:
-        try:
-            delay_s = float(value)
-        except ValueError:
-            return
-        if 0 <= delay_s < math.inf:
-            self.crawl_delay_s = max(self.crawl_delay_s or 0.0, min(delay_s, MAX_CRAWL_DELAY_S))
-
     def rules(self) -> RobotsRules:
         if self.is_too_large:
             return DISALLOW_ALL
-        if not self.lines and self.crawl_delay_s is None:
+        if not self.lines:
             return ALLOW_ALL
         text = "\n".join(["User-agent: *", *self.lines])
         size = len(text) + _RULE_BYTES * len(self.lines)
-        return RobotsRules(_match(text) if self.lines else None, crawl_delay_s=self.crawl_delay_s, size=size)
+        return RobotsRules(_match(text), size=size)
 
 
 def parse_robots(body: bytes, agent: str) -> RobotsRules:
@@ -165,9 +146,6 @@ def parse_robots(body: bytes, agent: str) -> RobotsRules:
             if group is not None and group not in current:
                 group.is_there = True
                 current.append(group)
-        elif match["delay"]:  # as other records do, it leaves the group as it is (2.2.4)
-            for group in current:
-                group.add_delay(value)
         else:
             in_agents = False
             for group in current if value else ():

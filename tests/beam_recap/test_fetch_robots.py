@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from beam_recap.fetch.robots import (
     ALLOW_ALL,
     DISALLOW_ALL,
-    MAX_CRAWL_DELAY_S,
     MAX_ROBOTS_BYTES,
     origin_of,
     parse_robots,
@@ -153,19 +152,6 @@ def test_the_rest_of_a_large_file_is_passed_over_as_is_the_line_that_is_cut() ->
     assert body[:MAX_ROBOTS_BYTES].endswith(b"\nDisallow: /")
     for received in (body, body[:MAX_ROBOTS_BYTES]):
         assert allowed(received, "/first", "/last", "/b") == [False, True, True]
-
-
-def test_crawl_delay() -> None:
-    def delay(text: str) -> float | None:
-        return parse_robots(text.encode(), "beam-recap").crawl_delay_s
-
-    assert delay("User-agent: *\nDisallow: /a\nCrawl-delay: 2.5") == 2.5
-    assert delay("User-agent: *\nCrawl-delay: 86400") == MAX_CRAWL_DELAY_S
-    assert delay("User-agent: *\nCrawl-delay: 1\nUser-agent: beam-recap\nCrawl-delay: 3\nDisallow: /") == 3
-    assert delay("User-agent: *\nDisallow: /a") is None
-    assert delay("User-agent: x\nCrawl-delay: 1\nDisallow: /") is None
-    for value in ("-1", "nan", "inf", "1e999", "ten", "", "9" * 1000):
-        assert delay(f"User-agent: *\nCrawl-delay: {value}") is None
 
 
 def test_more_rules_than_can_be_matched_in_time_disallow_all() -> None:

@@ -49,7 +49,7 @@ SCENARIOS = (
     Scenario("http_web", "web", repeat=_CHEAP_REPEAT),
     Scenario("https_web", "web", tls=True),
     Scenario("https_web_directory", "web", tls=True, by_directory=True, with_pixels=False),
-    Scenario("http_large", "large"),
+    Scenario("http_large", "large", repeat=_CHEAP_REPEAT),
     Scenario("latency", "web", latency_s=_LATENCY_S, processes=2, repeat=_LATENCY_REPEAT, with_pixels=False),
 )
 
