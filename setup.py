@@ -20,6 +20,7 @@ setup(
         "beam_recap.images",
         "beam_recap.inputs",
         "beam_recap.models",
+        "beam_recap.models.slots",
         "beam_recap.ocr",
         "beam_recap.report",
         "pipelines",
@@ -34,6 +35,7 @@ setup(
         "certifi",
         "cykooz-resizer>=4.0.1,<5",
         "google-cloud-storage>=3.17",
+        "httpx>=0.28.1,<1",
         "idna",
         "jinja2>=3.1",
         "numpy>=2",
@@ -55,6 +57,22 @@ setup(
         "transformers>=5.23,<6",
     ],
     extras_require={
-        "dev": ["build", "hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "ruff", "setuptools"],
+        # For tokenizers that are only a tokenizer.model; later ones do not go with Beam's protobuf.
+        "convert": ["sentencepiece>=0.2,<0.2.3"],
+        "dev": [
+            "build",
+            "hypothesis",
+            "pytest",
+            "pytest-timeout",
+            "pytest-xdist",
+            "ruff",
+            "sentencepiece>=0.2,<0.2.3",
+            "setuptools",
+            # What `transformers serve` needs, a server that the captioner's tests ask.
+            "accelerate>=1.1",
+            "fastapi",
+            "openai>=1.98",
+            "uvicorn",
+        ],
     },
 )

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beam_recap.models.runtime import WeightsMismatch, quiet_transformers, require_exact_weights
+from beam_recap.models.captioner_prompt import RenderedPrompt, render_prompt
+from beam_recap.models.runtime import (
+    WeightsMismatch,
+    pick_device,
+    pick_dtype,
+    quiet_transformers,
+    require_exact_weights,
+)
 
 if TYPE_CHECKING:
     import torch
+
+_LOG = logging.getLogger(__name__)
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -60,6 +70,38 @@ class CaptionerSource:
         return {"trust_remote_code": False, "local_files_only": is_local, "revision": self.revision or "main"}
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint in memory, and how it is asked."""
+
+    model: Any  # in evaluation mode, on its device
+    processor: Any
+    prompt: RenderedPrompt
+    model_id: str
+
+
+def open_checkpoint(path_or_id: str, revision: str | None, device: str, dtype: str, prompt: str) -> Checkpoint:
+    """Loads a checkpoint in Hugging Face layout.
+
+    Args:
+      path_or_id: a folder, or ``ID@REVISION`` of the Hugging Face hub.
+      revision: the commit, where it is not part of ``path_or_id``.
+      device: see `pick_device`.
+      dtype: see `pick_dtype`.
+      prompt: what the model is asked about every picture, in plain words.
+
+    Raises:
+      WeightsMismatch: the weights are not the model's.
+      ValueError: no such checkpoint, not pinned, not an image-to-text model, or a prompt that cannot be rendered.
+    """
+    torch_device = pick_device(device)
+    source = CaptionerSource.parse(str(path_or_id), revision)
+    model, processor = load_checkpoint(source, torch_device, pick_dtype(dtype, torch_device))
+    checkpoint = Checkpoint(model, processor, render_prompt(processor, prompt), source.model_id)
+    _LOG.info("loaded captioner %s on %s in %s", source.model_id, torch_device, model.dtype)
+    return checkpoint
+
+
 def load_checkpoint(source: CaptionerSource, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
     """The model (evaluation mode, on its device) and its processor.
 
@@ -89,7 +131,7 @@ def _check_kind(source: CaptionerSource) -> None:
     if model_type == "llava_llama" or "mm_vision_tower" in raw or "mm_projector_type" in raw:
         raise ValueError(
             f"--captioner={source.location}: this is the original LLaVA layout (model type {model_type}); it must be "
-            "converted to the Hugging Face layout first."
+            "converted first: python -m beam_recap.convert_llava --help."
         )
     try:
         config = AutoConfig.from_pretrained(source.location, **source.arguments)
