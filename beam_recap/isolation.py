@@ -25,7 +25,7 @@ class FatalModelError(RuntimeError):
 
 
 def run_isolated(
-    items: Sequence[Item], run: Callable[[Sequence[Item]], Sequence[Result]]
+    items: Sequence[Item], run: Callable[[Sequence[Item]], Sequence[Result | ModelFailure]]
 ) -> list[Result | ModelFailure]:
     """Runs a batch; on an exception halves it until each failing row is alone.
 
@@ -41,21 +41,42 @@ def run_isolated(
     """
     if not items:
         return []
+    results = attempt(lambda: _run_whole(items, run))
+    if not isinstance(results, ModelFailure):
+        return results
+    if len(items) == 1:
+        return [results]
+    half = len(items) // 2
+    return run_isolated(items[:half], run) + run_isolated(items[half:], run)
+
+
+def attempt(run: Callable[[], Result]) -> Result | ModelFailure:
+    """Runs something of a model; an exception becomes a value.
+
+    With the exception goes what it held on to, which can be most of a device's memory; that is given back.
+
+    Raises:
+      FatalModelError: the device is gone.
+    """
     try:
-        results = list(run(items))
-        if len(results) != len(items):
-            raise RuntimeError(f"the model gave {len(results)} results for {len(items)} rows")
-        return list(results)
+        return run()
+    except FatalModelError:
+        raise
     except Exception as error:  # whatever a model raises
         if is_device_lost(error):
             raise FatalModelError(describe_error(error)) from error
-        if is_out_of_memory(error):
-            _release_device_memory()
-        if len(items) == 1:
-            reason = Reason.OUT_OF_MEMORY if is_out_of_memory(error) else Reason.MODEL_ERROR
-            return [ModelFailure(reason, describe_error(error))]
-    half = len(items) // 2
-    return run_isolated(items[:half], run) + run_isolated(items[half:], run)
+        ran_out = is_out_of_memory(error)
+        failure = ModelFailure(Reason.OUT_OF_MEMORY if ran_out else Reason.MODEL_ERROR, describe_error(error))
+    if ran_out:
+        _release_device_memory()
+    return failure
+
+
+def _run_whole(items: Sequence[Item], run: Callable[[Sequence[Item]], Sequence[Result]]) -> list[Result]:
+    results = list(run(items))
+    if len(results) != len(items):
+        raise RuntimeError(f"the model gave {len(results)} results for {len(items)} rows")
+    return results
 
 
 def describe_error(error: BaseException) -> str:

@@ -6,22 +6,34 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
 from beam_recap.isolation import ModelFailure
 from beam_recap.prompts import RECAP_MAX_NEW_TOKENS, RECAP_PROMPT
-from beam_recap.records import Outcome, Sample, Stage
+from beam_recap.records import Outcome, Reason, Sample, Stage
 from transforms.shared_models import shared_model
 
 if TYPE_CHECKING:
-    from beam_recap.models.captioner import Captioner
+    from beam_recap.models.captions import AnyCaptioner, Caption
+
+NAMESPACE = "CaptionImage"
+
+# Rows are handed over in calls of so many times what is written at once: slots stay full while a call ends.
+_CALLS_OF = 4
+_DEFAULT_ROWS = 64
+_MAX_ROWS = 512  # their pixels are in memory
 
 
-class LlavaModelHandler(ModelHandler[Sample, Outcome, "Captioner"]):
+class LlavaModelHandler(ModelHandler[Sample, Outcome, "AnyCaptioner"]):
     """Captions samples: one outcome per sample, in order.
 
-    It holds plain settings; the model is loaded on the worker. Only ``caption`` is called on the model, so the model
-    may be a proxy of one that lives in another process.
+    It holds plain settings; the model is loaded on the worker. Only the methods of `AnyCaptioner` are called on the
+    model, so it may be a proxy of one that lives in another process.
+
+    Metrics: counters ``captioned_images``, ``prompt_tokens``, ``caption_tokens``, ``truncated_captions``,
+    ``empty_captions`` and ``out_of_memory_splits``; distributions ``tokens_per_caption``, ``queue_ms``, ``decode_ms``
+    and ``slot_occupancy_percent``, each over captions.
     """
 
     def __init__(
@@ -33,7 +45,8 @@ class LlavaModelHandler(ModelHandler[Sample, Outcome, "Captioner"]):
         dtype: str = "auto",
         prompt: str = RECAP_PROMPT,
         max_new_tokens: int = RECAP_MAX_NEW_TOKENS,
-        batch_size: int = 16,
+        engine: str = "auto",
+        batch_size: int | None = None,
         large_model: bool = False,
     ):
         """
@@ -44,11 +57,13 @@ class LlavaModelHandler(ModelHandler[Sample, Outcome, "Captioner"]):
           dtype: ``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
           prompt: what the model is asked about every image.
           max_new_tokens: longest caption, tokens.
-          batch_size: images per batch; smaller ones only at a bundle's end.
+          engine: ``"slots"``, ``"generate"``, or ``"auto"``: slots where they can run the model.
+          batch_size: captions written at once; None: as many as suit the device.
           large_model: load one copy per machine, in a process of its own, instead of one per worker process.
         """
         # Equal on purpose: between different bounds Beam tries batch sizes out, and times the trials.
-        super().__init__(min_batch_size=batch_size, max_batch_size=batch_size, large_model=large_model)
+        rows = _DEFAULT_ROWS if batch_size is None else min(_MAX_ROWS, _CALLS_OF * batch_size)
+        super().__init__(min_batch_size=rows, max_batch_size=rows, large_model=large_model)
         self._settings: dict[str, Any] = {
             "path_or_id": captioner,
             "revision": revision,
@@ -56,21 +71,22 @@ class LlavaModelHandler(ModelHandler[Sample, Outcome, "Captioner"]):
             "dtype": dtype,
             "prompt": prompt,
             "max_new_tokens": max_new_tokens,
+            "engine": engine,
             "batch_size": batch_size,
         }
 
-    def load_model(self) -> Captioner:
+    def load_model(self) -> AnyCaptioner:
         """The worker process's captioner, loaded by whoever asks first.
 
         Raises:
-          ValueError, FatalModelError: as `Captioner.load` says.
+          ValueError, FatalModelError: as `load_captioner` says.
         """
-        from beam_recap.models.captioner import Captioner
+        from beam_recap.models.load_captioner import load_captioner
 
-        return shared_model(("captioner", *self._settings.items()), lambda: Captioner.load(**self._settings))
+        return shared_model(("captioner", *self._settings.items()), lambda: load_captioner(**self._settings))
 
     def run_inference(
-        self, batch: Sequence[Sample], model: Captioner, inference_args: dict[str, Any] | None = None
+        self, batch: Sequence[Sample], model: AnyCaptioner, inference_args: dict[str, Any] | None = None
     ) -> list[Outcome]:
         """Each sample with its recaption, or its rejection; exactly ``len(batch)`` outcomes in order.
 
@@ -78,6 +94,7 @@ class LlavaModelHandler(ModelHandler[Sample, Outcome, "Captioner"]):
           FatalModelError: the device is gone.
         """
         results = model.caption([sample.image for sample in batch])
+        _count(results, model.take_splits())
         return [_outcome(sample, result) for sample, result in zip(batch, results, strict=True)]
 
     def get_num_bytes(self, batch: Sequence[Sample]) -> int:
@@ -86,7 +103,35 @@ class LlavaModelHandler(ModelHandler[Sample, Outcome, "Captioner"]):
 
     def get_metrics_namespace(self) -> str:
         """Where RunInference counts."""
-        return "CaptionImage"
+        return NAMESPACE
+
+
+def _count(results: Sequence[Caption | ModelFailure], splits: int) -> None:
+    """Counts here, in the process of the DoFn: where the model lives, nobody would see it."""
+    _increase("out_of_memory_splits", splits)
+    for result in results:
+        _increase("captioned_images", 1)
+        if isinstance(result, ModelFailure):
+            _increase("empty_captions", int(result.reason == Reason.EMPTY_RECAPTION))
+            continue
+        _increase("caption_tokens", result.tokens)
+        _increase("truncated_captions", int(result.truncated))
+        _note("tokens_per_caption", result.tokens)
+        if result.trace is not None:
+            _increase("prompt_tokens", result.trace.prompt_tokens)
+            _note("queue_ms", 1000 * result.trace.queue_s)
+            _note("decode_ms", 1000 * result.trace.decode_s)
+            if result.trace.occupancy is not None:
+                _note("slot_occupancy_percent", 100 * result.trace.occupancy)
+
+
+def _increase(name: str, by: int) -> None:
+    if by:
+        Metrics.counter(NAMESPACE, name).inc(by)
+
+
+def _note(name: str, value: float) -> None:
+    Metrics.distribution(NAMESPACE, name).update(round(value))
 
 
 def _outcome(sample: Sample, result: Any) -> Outcome:

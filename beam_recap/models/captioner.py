@@ -1,33 +1,25 @@
-"""The captioner: pictures in, captions out.
+"""The plain captioner: transformers' own ``generate``, greedy, for any ``AutoModelForImageTextToText`` checkpoint.
 
-Greedy decoding over any ``AutoModelForImageTextToText`` checkpoint. Whether a picture is padded to a square or cropped
-is the checkpoint's processor's own setting (``do_pad``, ``do_center_crop``) and is not overridden here: a model must
-see pictures as it was trained to see them.
+Whether a picture is padded to a square or cropped is the checkpoint's processor's own setting (``do_pad``,
+``do_center_crop``) and is not overridden here: a model must see pictures as it was trained to see them.
 
-Nothing heavy is imported before `Captioner.load`: importing this module, or receiving its results, costs nothing.
+Nothing heavy is imported before `Captioner.load`: importing this module costs nothing.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from beam_recap.isolation import (
-    FatalModelError,
-    ModelFailure,
-    describe_error,
-    is_device_lost,
-    is_out_of_memory,
-    run_isolated,
-)
-from beam_recap.models.captioner_checkpoint import CaptionerSource, load_checkpoint
-from beam_recap.models.captioner_prompt import RenderedPrompt, end_token_ids, render_prompt
-from beam_recap.models.runtime import WeightsMismatch, pick_device, pick_dtype
+from beam_recap.isolation import ModelFailure, is_out_of_memory, run_isolated
+from beam_recap.models.captioner_checkpoint import Checkpoint, open_checkpoint
+from beam_recap.models.captioner_prompt import RenderedPrompt, end_token_ids
+from beam_recap.models.captions import Caption, Trace, check_image, check_on_grey, make_caption
 from beam_recap.prompts import RECAP_MAX_NEW_TOKENS, RECAP_PROMPT
 from beam_recap.records import Reason
 
@@ -35,15 +27,6 @@ if TYPE_CHECKING:
     import torch
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Caption:
-    """What the captioner wrote about one picture."""
-
-    text: str  # without special tokens and surrounding whitespace, never empty
-    tokens: int  # new tokens, without the end token
-    truncated: bool  # no end token within the limit
 
 
 class Captioner:
@@ -80,8 +63,9 @@ class Captioner:
             eos_token_id=self._end_ids,
             pad_token_id=self._end_ids[0] if pad is None else pad,
         )
-        self._has_warned = False
         self._lock = threading.Lock()
+        self._splits = 0  # under the lock
+        check_on_grey(model_id, model.dtype, self._is_finite_on)
 
     @classmethod
     def load(
@@ -112,20 +96,20 @@ class Captioner:
         """
         if max_new_tokens < 1 or batch_size < 1:
             raise ValueError(f"max_new_tokens ({max_new_tokens}) and batch_size ({batch_size}) must be at least 1.")
-        torch_device = pick_device(device)
-        source = CaptionerSource.parse(str(path_or_id), revision)
-        model, processor = load_checkpoint(source, torch_device, pick_dtype(dtype, torch_device))
-        captioner = cls(
-            model,
-            processor,
-            render_prompt(processor, prompt),
-            model_id=source.model_id,
+        checkpoint = open_checkpoint(path_or_id, revision, device, dtype, prompt)
+        return cls.of(checkpoint, max_new_tokens=max_new_tokens, batch_size=batch_size)
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, *, max_new_tokens: int, batch_size: int) -> Captioner:
+        """For a checkpoint in memory."""
+        return cls(
+            checkpoint.model,
+            checkpoint.processor,
+            checkpoint.prompt,
+            model_id=checkpoint.model_id,
             max_new_tokens=max_new_tokens,
             batch_size=batch_size,
         )
-        captioner._check_itself()
-        _LOG.info("loaded captioner %s on %s in %s", source.model_id, torch_device, model.dtype)
-        return captioner
 
     @property
     def model_id(self) -> str:
@@ -142,32 +126,45 @@ class Captioner:
           FatalModelError: the device is gone.
         """
         results: list[Caption | ModelFailure] = []
+        asked_at = time.monotonic()
         for start in range(0, len(images), self._batch_size):
             with self._lock:
-                results += run_isolated(images[start : start + self._batch_size], self._caption_batch)
+                results += run_isolated(
+                    images[start : start + self._batch_size], lambda part: self._caption_batch(part, asked_at)
+                )
         return results
 
-    def _caption_batch(self, images: Sequence[np.ndarray]) -> list[Caption | ModelFailure]:
+    def take_splits(self) -> int:
+        """How often memory ran out, and less was tried at once, since this was last asked."""
+        with self._lock:
+            splits, self._splits = self._splits, 0
+        return splits
+
+    def _caption_batch(self, images: Sequence[np.ndarray], asked_at: float) -> list[Caption | ModelFailure]:
+        started_at = time.monotonic()
         try:
-            new_ids, is_finite = self._generate(images)
+            prompt_length, new_ids, is_finite = self._generate(images)
         except Exception as error:
-            if is_out_of_memory(error) and not self._has_warned:
-                self._has_warned = True
-                _LOG.warning("out of memory, pictures in the batch: %d; --caption_batch_size may be lower", len(images))
+            if is_out_of_memory(error) and len(images) > 1:
+                if not self._splits:
+                    _LOG.warning(
+                        "out of memory, pictures in the batch: %d; --caption_batch_size may be lower", len(images)
+                    )
+                self._splits += 1
             raise
-        return [self._caption_of(ids, finite) for ids, finite in zip(new_ids, is_finite, strict=True)]
+        trace = Trace(started_at - asked_at, time.monotonic() - started_at, prompt_length)
+        return [self._caption_of(ids, finite, trace) for ids, finite in zip(new_ids, is_finite, strict=True)]
 
     def _generate(
         self, images: Sequence[np.ndarray], max_new_tokens: int | None = None
-    ) -> tuple[list[list[int]], list[list[bool]]]:
-        """New token ids ``[B, T]``, and whether the logits of each were finite ``[B, T]``."""
+    ) -> tuple[int, list[list[int]], list[list[bool]]]:
+        """Tokens of the prompt, new token ids ``[B, T]``, and whether the logits of each were finite ``[B, T]``."""
         import torch
         from PIL import Image
         from transformers import LogitsProcessorList
 
         for image in images:
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-                raise ValueError(f"a picture must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
+            check_image(image)
         inputs = self._processor(
             # As PIL images: of an array of three rows it could not be told which dimension holds the colours.
             images=[Image.fromarray(image) for image in images],
@@ -180,39 +177,20 @@ class Captioner:
         limit = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
         with torch.inference_mode():
             output = self._model.generate(**inputs, logits_processor=LogitsProcessorList([watch]), **limit)
-            new_ids: list[list[int]] = output[:, inputs["input_ids"].shape[1] :].tolist()
-            return new_ids, watch.flags()
+            prompt_length = inputs["input_ids"].shape[1]
+            new_ids: list[list[int]] = output[:, prompt_length:].tolist()
+            return prompt_length, new_ids, watch.flags()
 
-    def _caption_of(self, ids: list[int], is_finite: list[bool]) -> Caption | ModelFailure:
+    def _caption_of(self, ids: list[int], is_finite: list[bool], trace: Trace | None = None) -> Caption | ModelFailure:
         length = next((i for i, token in enumerate(ids) if token in self._end_ids), len(ids))
-        truncated = length == len(ids)
         # What follows a row's end is padding, computed only because other rows go on.
         if not all(is_finite[: length + 1]):
             return ModelFailure(Reason.NON_FINITE, "the captioner's logits are not finite")
-        text = self._processor.tokenizer.decode(
-            ids[:length], skip_special_tokens=True, clean_up_tokenization_spaces=False
-        ).strip()
-        if not text:
-            return ModelFailure(Reason.EMPTY_RECAPTION, f"{length} new tokens, no text")
-        return Caption(text, length, truncated)
+        return make_caption(self._processor.tokenizer, ids[:length], length == len(ids), trace)
 
-    def _check_itself(self) -> None:
-        grey = np.full((64, 64, 3), 128, np.uint8)
-        try:
-            _, is_finite = self._generate([grey], max_new_tokens=1)
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            if is_device_lost(error):
-                raise FatalModelError(describe_error(error)) from error
-            raise ValueError(
-                f"{self._model_id} cannot caption a plain grey picture: {describe_error(error)}"
-            ) from error
-        if not all(is_finite[0]):
-            raise WeightsMismatch(
-                f"{self._model_id} gives non-finite numbers in {self._model.dtype}: its weights are broken, or too "
-                "large for the dtype (then use --dtype=bfloat16)."
-            )
+    def _is_finite_on(self, image: np.ndarray) -> bool:
+        _, _, is_finite = self._generate([image], max_new_tokens=1)
+        return all(is_finite[0])
 
 
 class _FiniteWatch:

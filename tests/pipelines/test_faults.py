@@ -61,7 +61,7 @@ def test_captioner(shard, tmp_path, monkeypatch, error, reason):
         return generate(self, images, *arguments, **options)
 
     monkeypatch.setattr(Captioner, "_generate", broken)
-    output = _run(shard, tmp_path)
+    output = _run(shard, tmp_path, "--caption_engine=generate")
     _assert_only_the_marked_row_is_out(output, "caption", reason, type(error).__name__)
     assert kept(output)["re_caption"].null_count == 0
 
@@ -77,7 +77,7 @@ def test_captioner_out_of_memory_above_two_pictures(shard, tmp_path, monkeypatch
         return generate(self, images, *arguments, **options)
 
     monkeypatch.setattr(Captioner, "_generate", small)
-    output = _run(shard, tmp_path)
+    output = _run(shard, tmp_path, "--caption_engine=generate")
     assert rejected(output) == []
     assert kept(output).num_rows == ROWS
     assert max(sizes) == 2

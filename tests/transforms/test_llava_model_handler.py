@@ -32,9 +32,9 @@ def samples(images: Sequence[np.ndarray]) -> list[Sample]:
     return [Sample(unit="u", index=i, uid=f"uid{i}", key=f"{i:09d}", image=image) for i, image in enumerate(images)]
 
 
-def run(folder: Path, rows: Sequence[Sample], batch_size: int = 4) -> list[Outcome]:
+def run(folder: Path, rows: Sequence[Sample], batch_size: int = 4, engine: str = "auto") -> list[Outcome]:
     """The outcomes of a pipeline, by index."""
-    handler = LlavaModelHandler(str(folder), device="cpu", max_new_tokens=LIMIT, batch_size=batch_size)
+    handler = LlavaModelHandler(str(folder), device="cpu", max_new_tokens=LIMIT, engine=engine, batch_size=batch_size)
     outcomes = run_and_collect(list(rows), RunInference(handler))
     assert {type(outcome) for outcome in outcomes} <= {Sample, Rejection}
     return sorted(outcomes, key=index_of)
@@ -82,7 +82,7 @@ def test_one_bad_row_costs_nobody_else(
     rows = samples(images)
     expected = run(llava_folder, rows)
     monkeypatch.setattr(Captioner, "_generate", faulty)
-    outcomes = run(llava_folder, rows)
+    outcomes = run(llava_folder, rows, engine="generate")
     assert max(sizes) == 4
     assert [index_of(outcome) for outcome in outcomes] == list(range(11))
     rejection = outcomes[5]
@@ -94,7 +94,7 @@ def test_one_bad_row_costs_nobody_else(
 
 
 class _Proxy:
-    """What Beam gives in place of a model in another process: one method, everything pickled."""
+    """What Beam gives in place of a model in another process: its methods, everything pickled."""
 
     def __init__(self, results: list[Caption | ModelFailure]):
         self._results = results
@@ -104,8 +104,11 @@ class _Proxy:
         results: list[Caption | ModelFailure] = pickle.loads(pickle.dumps(self._results))
         return results
 
+    def take_splits(self) -> int:
+        return 2
 
-def test_only_caption_is_called_on_the_model() -> None:
+
+def test_only_what_any_captioner_has_is_called_on_the_model() -> None:
     rows = samples(noise_images(2))
     model: Any = _Proxy([Caption("a cat", 3, False), ModelFailure(Reason.NON_FINITE, "why")])
     first, second = LlavaModelHandler("folder").run_inference(rows, model)
@@ -118,7 +121,9 @@ def test_only_caption_is_called_on_the_model() -> None:
 
 def test_what_beam_asks() -> None:
     handler = LlavaModelHandler("folder", batch_size=5)
-    assert handler.batch_elements_kwargs() == {"min_batch_size": 5, "max_batch_size": 5}
+    assert handler.batch_elements_kwargs() == {"min_batch_size": 20, "max_batch_size": 20}
+    assert LlavaModelHandler("folder", batch_size=300).batch_elements_kwargs()["max_batch_size"] == 512
+    assert LlavaModelHandler("folder", batch_size=600).batch_elements_kwargs()["max_batch_size"] == 512
     assert handler.get_metrics_namespace() == "CaptionImage"
     assert handler.share_model_across_processes() is False
     assert LlavaModelHandler("folder", large_model=True).share_model_across_processes() is True
