@@ -27,7 +27,14 @@ from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
 DIRECTORY = "_checkpoint"
 
 # Pixels and embeddings stay in memory; everything else of a Sample is written.
-_ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), bytes: pa.binary()}
+_ARROW_TYPES = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    bytes: pa.binary(),
+    tuple[str, ...]: pa.list_(pa.string()),
+}
 _NOT_WRITTEN = ("image", "image_bytes", "image_embedding")
 
 
@@ -173,7 +180,9 @@ def _row_of(outcome: Outcome) -> dict[str, Any]:
 
 
 def _outcome_of(row: dict[str, Any]) -> Outcome:
-    sample = Sample(**{name: row[name] for name in _SAMPLE_FIELDS})
+    values = {name: row[name] for name in _SAMPLE_FIELDS}
+    # Parquet gives lists.
+    sample = Sample(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
     if row["reason"] is None:
         return sample
     return Rejection(sample=sample, stage=Stage(row["stage"]), reason=Reason(row["reason"]), detail=row["detail"])

@@ -90,7 +90,9 @@ class RecapConfig:
     captioner: str | None
     caption_prompt: str
     caption_max_new_tokens: int
-    caption_batch_size: int
+    caption_engine: str
+    caption_batch_size: int | None
+    reject_captions: tuple[str, ...]
     device: str
     dtype: str
     retry: str

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from beam_recap.flag_values import boolean, choice, integer, matching, names, number, or_none, patterns, ports, text
-from beam_recap.names import DEFAULT_AGENT, DEFAULT_CONTACT, IMAGE_FORMATS, OPT_OUT_DIRECTIVES, RESIZE_MODES
+from beam_recap.names import (
+    CAPTION_FLAGS,
+    DEFAULT_AGENT,
+    DEFAULT_CONTACT,
+    IMAGE_FORMATS,
+    OPT_OUT_DIRECTIVES,
+    RESIZE_MODES,
+)
 from beam_recap.prompts import RECAP_MAX_NEW_TOKENS, RECAP_PROMPT
 
 DEMO = "demo"  # the models and the shard that ship with the project
@@ -304,7 +311,31 @@ FLAGS: tuple[Flag, ...] = (
     Flag(
         "caption_max_new_tokens", "caption", str(RECAP_MAX_NEW_TOKENS), integer(1, 4096), "Longest caption, in tokens."
     ),
-    Flag("caption_batch_size", "caption", "16", integer(1, 1024), "Images per caption batch.", False),
+    Flag(
+        "caption_engine",
+        "caption",
+        "auto",
+        choice("auto", "slots", "generate"),
+        "slots: captions are written in slots that are filled anew as they finish (LLaVA with LLaMA or Mistral). "
+        "generate: transformers' own, for any vision-language checkpoint. auto: slots where they can run it.",
+        False,
+    ),
+    Flag(
+        "caption_batch_size",
+        "caption",
+        "none",
+        or_none(integer(1, 1024)),
+        "Captions written at once; none: as many as suit the device (16 on a CPU, what fits the memory of a GPU).",
+        False,
+    ),
+    Flag(
+        "reject_captions",
+        "caption",
+        "none",
+        names(*CAPTION_FLAGS, alias="none"),
+        "Reject new captions that loop, refuse, echo the prompt, were cut at the limit, or quote text that OCR did not "
+        "see: repetition, refusal, prompt_echo, truncated, unseen_quotes, separated by commas; none: keep them.",
+    ),
     Flag("device", "models", "auto", text, "auto, cpu, cuda or cuda:N.", False),
     Flag(
         "dtype",

@@ -13,3 +13,6 @@ OPT_OUT_DIRECTIVES = ("noai", "noimageai", "noindex", "noimageindex", "noml", "t
 
 DEFAULT_AGENT = "beam-recap"
 DEFAULT_CONTACT = "https://github.com/beam-recap/beam-recap"
+
+# What can be wrong with a new caption as its text alone tells (`caption_quality`).
+CAPTION_FLAGS = ("repetition", "refusal", "prompt_echo", "truncated", "unseen_quotes")

@@ -76,6 +76,11 @@ class Reason(StrEnum):
     HAS_TEXT = "has_text"
     # models
     EMPTY_RECAPTION = "empty_recaption"
+    REPETITIVE_RECAPTION = "repetitive_recaption"
+    REFUSAL = "refusal"  # the captioner would not answer
+    PROMPT_ECHO = "prompt_echo"
+    TRUNCATED_RECAPTION = "truncated_recaption"
+    UNSEEN_QUOTES = "unseen_quotes"  # the recaption quotes text that OCR did not see
     NON_FINITE = "non_finite"
     OUT_OF_MEMORY = "out_of_memory"
     MODEL_ERROR = "model_error"
@@ -153,7 +158,11 @@ class Sample:
     recaption: str | None = None
     recaption_tokens: int | None = None  # new tokens, without the end token
     recaption_truncated: bool | None = None  # no end token within the limit
+    recaption_repetition: float | None = None  # share that repeats itself, [0, 1]
+    recaption_flags: tuple[str, ...] | None = None  # of `caption_quality.FLAGS`
+    unseen_quotes: tuple[str, ...] | None = None  # quoted in the recaption, not seen by OCR; None if that did not run
     recaption_clip_score: float | None = None  # cosine of image and recaption, [-1, 1]
+    clip_logit_scale: float | None = None  # CLIP's factor of cosines, about 100
     recaption_cut: bool | None = None  # the recaption did not fit CLIP's context
 
     def reject(self, stage: Stage, reason: Reason, detail: str = "") -> Rejection:

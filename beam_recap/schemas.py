@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from beam_recap.caption_quality import preference
 from beam_recap.download_status import error_message_of, status_of
 from beam_recap.ocr.text_rate import text_rates
 from beam_recap.records import Outcome, Rejection, Sample
@@ -47,6 +48,23 @@ def _float(value: int | None) -> float | None:
 
 def _text_rate(sample: Sample) -> float | None:
     return text_rates(sample.caption, sample.ocr_text).normalised
+
+
+def _preference(sample: Sample, which: int) -> float | None:
+    """The share of CLIP's preference, in percent: 0 for the original caption's, 1 for the recaption's."""
+    if sample.clip_logit_scale is None:
+        return None
+    shares = preference(sample.clip_score, sample.recaption_clip_score, sample.clip_logit_scale)
+    return None if shares is None else shares[which]
+
+
+def _lines_of_quotes(sample: Sample) -> str | None:
+    """One quote per line; empty where OCR saw them all."""
+    return None if sample.unseen_quotes is None else "\n".join(sample.unseen_quotes)
+
+
+def _is_flagged(name: str) -> Callable[[Sample], bool | None]:
+    return lambda sample: None if sample.recaption_flags is None else name in sample.recaption_flags
 
 
 _STRING, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -128,7 +146,14 @@ _EXTRA = (
     Column("co_embedded_text_rate", _FLOAT, _text_rate),
     Column("recaption_tokens", _INT, lambda s: s.recaption_tokens),
     Column("recaption_truncated", _BOOL, lambda s: s.recaption_truncated),
+    Column("recaption_repetition", _FLOAT, lambda s: s.recaption_repetition),
+    Column("recaption_repetitive", _BOOL, _is_flagged("repetition")),
+    Column("recaption_refusal", _BOOL, _is_flagged("refusal")),
+    Column("recaption_prompt_echo", _BOOL, _is_flagged("prompt_echo")),
+    Column("recaption_unseen_quotes", _STRING, _lines_of_quotes),
     Column("recaption_clip_score", _FLOAT, lambda s: s.recaption_clip_score),
+    Column("org_preference", _FLOAT, lambda s: _preference(s, 0)),
+    Column("re_preference", _FLOAT, lambda s: _preference(s, 1)),
     Column("recaption_cut", _BOOL, lambda s: s.recaption_cut),
 )
 
@@ -161,6 +186,8 @@ _REJECTED_EXTRA = (
     Column("status", _STRING, status_of),
     Column("error_message", _STRING, error_message_of),
     *_known_by_then("http_status", "exif"),
+    Column("recaption", _STRING, lambda r: r.sample.recaption),
+    *_known_by_then("recaption_tokens", "recaption_truncated", "recaption_repetition", "recaption_unseen_quotes"),
 )
 
 

@@ -138,11 +138,12 @@ def _stages(config: RecapConfig, refs: ModelRefs) -> list[tuple[str, beam.PTrans
             refs.captioner,
             config.caption_prompt,
             config.caption_max_new_tokens,
+            config.caption_engine,
             config.caption_batch_size,
             config.device,
             config.dtype,
         )
-        stages.append(("CaptionImage", CaptionImage(captioner)))
+        stages.append(("CaptionImage", CaptionImage(captioner, config.reject_captions)))
         if clip is not None:
             stages.append(("RescoreCaption", RescoreCaption(clip)))
     return stages

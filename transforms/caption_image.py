@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import apache_beam as beam
 
 from beam_recap.prompts import RECAP_MAX_NEW_TOKENS, RECAP_PROMPT
-from beam_recap.records import Outcome
+from transforms.judge_caption import JudgeCaption
 from transforms.outcomes import SplitOutcomes, StageOutputs
 
 if TYPE_CHECKING:
@@ -21,13 +21,15 @@ NAMESPACE = "CaptionImage"
 class CaptionModel:
     """Which captioner, and how it is asked.
 
-    ``captioner`` is a folder in Hugging Face form or ``ID@REVISION``; ``batch_size`` is in images.
+    ``captioner`` is a folder in Hugging Face form or ``ID@REVISION``; ``batch_size`` is how many captions are written
+    at once, None for what suits the device.
     """
 
     captioner: str
     prompt: str = RECAP_PROMPT
     max_new_tokens: int = RECAP_MAX_NEW_TOKENS
-    batch_size: int = 16
+    engine: str = "auto"
+    batch_size: int | None = None
     device: str = "auto"
     dtype: str = "auto"
 
@@ -35,15 +37,17 @@ class CaptionModel:
 class CaptionImage(beam.PTransform):
     """Captions pictures.
 
-    Input: `Sample` with an image. Output: `StageOutputs`; kept rows have ``recaption``, ``recaption_tokens`` and
-    ``recaption_truncated``.
-    Metrics: ``rows_*``, and RunInference's own in the same namespace. Rejections: ``empty_recaption``,
-    ``non_finite``, ``out_of_memory``, ``model_error``.
+    Input: `Sample` with an image. Output: `StageOutputs`; kept rows have ``recaption``, ``recaption_tokens``,
+    ``recaption_truncated``, and what `JudgeCaption` adds.
+    Metrics: ``rows_*``; those of `LlavaModelHandler`, `JudgeCaption` and RunInference, in the same namespace.
+    Rejections: ``empty_recaption``, ``non_finite``, ``out_of_memory``, ``model_error``, and what ``reject`` names of
+    `caption_quality.FLAGS`.
     """
 
-    def __init__(self, captioner: CaptionModel):
+    def __init__(self, captioner: CaptionModel, reject: tuple[str, ...] = ()):
         super().__init__()
         self._captioner = captioner
+        self._reject = reject
 
     def load(self) -> Any:
         """This process's captioner, as the workers will load it. Raises what `Captioner.load` raises."""
@@ -55,8 +59,7 @@ class CaptionImage(beam.PTransform):
         return (
             samples
             | "Caption" >> RunInference(self._handler())
-            # RunInference's output is Any to Beam; this gives it its type back before it is split.
-            | "Type" >> beam.Map(_same).with_output_types(Outcome)
+            | "JudgeCaption" >> JudgeCaption(self._captioner.prompt, self._reject)
             | "Outcomes" >> SplitOutcomes(NAMESPACE)
         )
 
@@ -65,7 +68,3 @@ class CaptionImage(beam.PTransform):
         from transforms.llava_model_handler import LlavaModelHandler
 
         return LlavaModelHandler(**dataclasses.asdict(self._captioner))
-
-
-def _same(outcome: Outcome) -> Outcome:
-    return outcome

@@ -19,7 +19,7 @@ class RescoreCaption(beam.PTransform):
     """Scores new captions with the embeddings that `ScoreCLIP` made; the pictures are not seen again.
 
     Input: `Sample` with ``image_embedding`` and ``recaption``. Output: `StageOutputs`; kept rows have
-    ``recaption_clip_score`` and ``recaption_cut``.
+    ``recaption_clip_score``, ``recaption_cut`` and ``clip_logit_scale``.
     Metrics: ``rows_*``. Rejections: ``non_finite``, ``out_of_memory``, ``model_error``.
     """
 
@@ -43,6 +43,7 @@ class _RescoreFn(beam.DoFn):
 
     def setup(self) -> None:
         self._scorer = self._clip.load()
+        self._logit_scale = self._scorer.logit_scale
 
     def process(self, batch: Sequence[Sample]) -> Iterator[Outcome]:
         embeddings = [sample.image_embedding for sample in batch]
@@ -51,4 +52,9 @@ class _RescoreFn(beam.DoFn):
             if isinstance(score, ModelFailure):
                 yield sample.reject(Stage.RESCORE, score.reason, score.detail)
             else:
-                yield dataclasses.replace(sample, recaption_clip_score=score.score, recaption_cut=score.cut)
+                yield dataclasses.replace(
+                    sample,
+                    recaption_clip_score=score.score,
+                    recaption_cut=score.cut,
+                    clip_logit_scale=self._logit_scale,
+                )

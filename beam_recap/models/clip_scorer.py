@@ -111,6 +111,11 @@ class ClipScorer:
         """``MODEL/PRETRAINED``, or the folder's name."""
         return self._model_id
 
+    @property
+    def logit_scale(self) -> float:
+        """The factor of cosines in the model's own softmax: about 100 in OpenAI's models."""
+        return float(self._model.logit_scale.exp())
+
     def embedding_dim(self) -> int:
         """Numbers in an image embedding, found by embedding one grey image."""
         import torch

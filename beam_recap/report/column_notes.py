@@ -80,6 +80,15 @@ COLUMN_NOTES = {
     "recaption_tokens": "Tokens of the new caption.",
     "recaption_truncated": "Whether the new caption reached the longest length and may end mid-sentence.",
     "recaption_clip_score": _RECAPTION_SIMILARITY,
+    "recaption": "The new caption.",
+    "recaption_repetition": "How much of the new caption repeats itself, 0 to 1 (4-grams; Welleck et al. 2019).",
+    "recaption_repetitive": "Whether that is half or more, as in loops.",
+    "recaption_refusal": "Whether the captioner refused to answer.",
+    "recaption_prompt_echo": "Whether the new caption repeats the question.",
+    "recaption_unseen_quotes": "Texts that the new caption quotes and OCR did not see, one per line; null where OCR "
+    "did not look at the whole picture.",
+    "org_preference": "CLIP's preference for the original caption, 0 to 100: a softmax of both cosines.",
+    "re_preference": "The same for the new caption; the two sum to 100.",
     "recaption_cut": "Whether the new caption was longer than CLIP's context.",
     # rejected/
     "caption": "The original caption (alt-text).",

@@ -127,6 +127,10 @@ FULL = sample(
     recaption="A cat.",
     recaption_tokens=0,
     recaption_truncated=True,
+    recaption_repetition=0.5,
+    recaption_flags=("repetition", "truncated"),
+    unseen_quotes=("sale", "50 %"),
+    clip_logit_scale=99.5,
     recaption_clip_score=-0.25,
     recaption_cut=False,
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pyarrow as pa
 import pytest
@@ -140,6 +141,11 @@ def test_extra_columns_of_rejected_rows_come_last() -> None:
         ("error_message", "string"),
         ("http_status", "int64"),
         ("exif", "string"),
+        ("recaption", "string"),
+        ("recaption_tokens", "int64"),
+        ("recaption_truncated", "bool"),
+        ("recaption_repetition", "float64"),
+        ("recaption_unseen_quotes", "string"),
     ]
 
 
@@ -262,3 +268,26 @@ def test_a_row_rejected_early_has_no_scores() -> None:
     row = row_of(rejected_columns(False), BARE.reject(Stage.READ, Reason.CORRUPT_SHARD))
     assert {name for name, value in row.items() if value is not None} == {"uid", "key", "stage", "reason", "detail"}
     assert pa.Table.from_pylist([row], schema=schema_of(rejected_columns(False))).num_rows == 1
+
+
+def test_what_a_caption_is_worth() -> None:
+    judged = dataclasses.replace(
+        FULL,
+        clip_score=0.20,
+        recaption_clip_score=0.21,
+        clip_logit_scale=100.0,
+        recaption_repetition=0.25,
+        recaption_flags=("repetition", "unseen_quotes"),
+        unseen_quotes=("sale", "50 %"),
+    )
+    row = row_of(kept_columns("recap", True, PROVENANCE), judged)
+    assert row["re_preference"] == pytest.approx(100 / (1 + math.exp(-1)))
+    assert row["org_preference"] + row["re_preference"] == pytest.approx(100)
+    assert (row["recaption_repetition"], row["recaption_unseen_quotes"]) == (0.25, "sale\n50 %")
+    flags = ("recaption_repetitive", "recaption_refusal", "recaption_prompt_echo")
+    assert [row[name] for name in flags] == [True, False, False]
+    unknown = dataclasses.replace(
+        judged, clip_logit_scale=None, recaption_repetition=None, recaption_flags=None, unseen_quotes=None
+    )
+    row = row_of(kept_columns("recap", True, PROVENANCE), unknown)
+    assert {row[name] for name in (*flags, "re_preference", "org_preference", "recaption_unseen_quotes")} == {None}

@@ -44,7 +44,11 @@ FULL = Sample(
     recaption="A red circle.",
     recaption_tokens=4,
     recaption_truncated=False,
+    recaption_repetition=0.25,
+    recaption_flags=("unseen_quotes",),
+    unseen_quotes=("sale",),
     recaption_clip_score=0.3,
+    clip_logit_scale=100.0,
     recaption_cut=True,
 )
 PIXELS = ("image", "image_bytes", "image_embedding")
