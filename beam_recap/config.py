@@ -88,6 +88,10 @@ class RecapConfig:
     ocr: str | None
     max_ocr_boxes: int | None
     captioner: str | None
+    caption_endpoint: str | None
+    caption_endpoint_model: str | None
+    caption_endpoint_key: str | None
+    caption_endpoint_requests: int
     caption_prompt: str
     caption_max_new_tokens: int
     caption_engine: str
@@ -117,6 +121,10 @@ class RecapConfig:
                 values[flag.name] = flag.parse(text)
             except ValueError as error:
                 raise ConfigError(flag.name, text, str(error)) from None
+        # With a server the preset's captioner is not wanted.
+        if values["caption_endpoint"] is not None and values.setdefault("captioner", None) is not None:
+            remedy = "is a second captioner beside --caption_endpoint; leave one of them out"
+            raise ConfigError("captioner", given["captioner"], remedy)
         values["input"] = tuple(map(absolute, values.get("input", ())))
         values.setdefault("preset", "recap" if values["input"] else "recap-debiased")
         for name, value in _PRESET_VALUES[values["preset"]].items():
@@ -148,6 +156,11 @@ class RecapConfig:
             raise ConfigError("aesthetic_weights", DEMO, remedy)
         if self.aesthetic_weights not in (None, DEMO):
             _check_head(str(self.aesthetic_weights))
+        if self.caption_endpoint is not None and self.caption_endpoint_model is None:
+            raise ConfigError("caption_endpoint", self.caption_endpoint, "needs --caption_endpoint_model")
+        for name in ("caption_endpoint_model", "caption_endpoint_key"):
+            if self.caption_endpoint is None and (value := getattr(self, name)) is not None:
+                raise ConfigError(name, value, "needs --caption_endpoint")
         if self.captioner not in (None, DEMO):
             _check_captioner(str(self.captioner))
         if self.device not in ("auto", "cpu", "cuda") and not (
@@ -166,6 +179,11 @@ class RecapConfig:
         if (is_folder or model == DEMO) and self.clip_pretrained is not None:
             remedy = "has no meaning here: the weights come with --clip_model; leave it out"
             raise ConfigError("clip_pretrained", self.clip_pretrained, remedy)
+
+    @property
+    def makes_captions(self) -> bool:
+        """Whether pictures are captioned, by a checkpoint or by a server."""
+        return self.captioner is not None or self.caption_endpoint is not None
 
     @property
     def uses_demo_models(self) -> tuple[str, ...]:

@@ -307,6 +307,31 @@ FLAGS: tuple[Flag, ...] = (
         or_none(text),
         "LLaVA-1.5 checkpoint in Hugging Face form: a folder, ID@REVISION, demo, or none.",
     ),
+    Flag(
+        "caption_endpoint",
+        "caption",
+        "none",
+        or_none(text),
+        "URL of an OpenAI-compatible server (vLLM, SGLang, TGI, ...) that captions in place of --captioner, such as "
+        "http://localhost:8000/v1.",
+    ),
+    Flag("caption_endpoint_model", "caption", "none", or_none(text), "The model's name at that server."),
+    Flag(
+        "caption_endpoint_key",
+        "caption",
+        "none",
+        or_none(matching(r"[A-Za-z_]\w*", "is no name of an environment variable; give one, not the key itself")),
+        "Name of the environment variable that holds the server's API key.",
+        False,
+    ),
+    Flag(
+        "caption_endpoint_requests",
+        "caption",
+        "16",
+        integer(1, 512),
+        "Requests to that server at once, per worker process.",
+        False,
+    ),
     Flag("caption_prompt", "caption", RECAP_PROMPT, text, "What the captioner is asked."),
     Flag(
         "caption_max_new_tokens", "caption", str(RECAP_MAX_NEW_TOKENS), integer(1, 4096), "Longest caption, in tokens."

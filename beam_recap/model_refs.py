@@ -33,7 +33,7 @@ class ModelRefs:
                 clip_model=_clip_name(config),
                 aesthetic_model=None if head is None else _file_name(head),
                 ocr_engine=None if config.ocr is None else ocr.engine_id(ocr_settings(config)),
-                captioner=_folder_name(config.captioner),
+                captioner=_captioner_name(config),
                 config_digest=config.digest(),
             ),
         )
@@ -48,6 +48,12 @@ def _clip_name(config: RecapConfig) -> str | None:
     if config.clip_model is None or config.clip_pretrained is None:
         return _folder_name(config.clip_model)
     return f"{config.clip_model}/{config.clip_pretrained}"
+
+
+def _captioner_name(config: RecapConfig) -> str | None:
+    if config.caption_endpoint is not None:
+        return f"{config.caption_endpoint_model} at {config.caption_endpoint}"
+    return _folder_name(config.captioner)
 
 
 def _folder_name(model: str | None) -> str | None:

@@ -24,6 +24,7 @@ from beam_recap.images import DecodeSettings
 from beam_recap.isolation import describe_error
 from beam_recap.logs import log_plainly
 from beam_recap.model_refs import ModelRefs, ocr_settings
+from beam_recap.models.endpoint_settings import EndpointSettings
 from beam_recap.options import format_help, parse_options
 from beam_recap.preflight import check_run
 from beam_recap.report.facts import RunFacts
@@ -133,9 +134,10 @@ def _stages(config: RecapConfig, refs: ModelRefs) -> list[tuple[str, beam.PTrans
         stages.append(("AestheticFilter", head))
     if config.ocr is not None:
         stages.append(("OCRFilter", OCRFilter(ocr_settings(config), max_boxes=config.max_ocr_boxes)))
-    if refs.captioner is not None:
+    if config.makes_captions:
         captioner = CaptionModel(
             refs.captioner,
+            _caption_endpoint(config),
             config.caption_prompt,
             config.caption_max_new_tokens,
             config.caption_engine,
@@ -191,6 +193,17 @@ def _use_in_process_runner(options: PipelineOptions) -> bool:
     return standard.runner == "FnApiRunner"
 
 
+def _caption_endpoint(config: RecapConfig) -> EndpointSettings | None:
+    if config.caption_endpoint is None or config.caption_endpoint_model is None:
+        return None
+    return EndpointSettings(
+        config.caption_endpoint,
+        config.caption_endpoint_model,
+        config.caption_endpoint_key,
+        config.caption_endpoint_requests,
+    )
+
+
 def _load_models(config: RecapConfig) -> list[object]:
     """Loads each stage's model before anything is written: weights that do not fit are a sentence, not a crash."""
     stages = dict(_stages(config, ModelRefs.of(config)))
@@ -198,7 +211,7 @@ def _load_models(config: RecapConfig) -> list[object]:
     for label, flag in (
         ("ScoreCLIP", "clip_model"),
         ("AestheticFilter", "aesthetic_weights"),
-        ("CaptionImage", "captioner"),
+        ("CaptionImage", "captioner" if config.caption_endpoint is None else "caption_endpoint"),
     ):
         if label not in stages:
             continue
@@ -208,7 +221,9 @@ def _load_models(config: RecapConfig) -> list[object]:
                 # A head belongs to one CLIP model: its width tells.
                 models[label].score([np.ones(models["ScoreCLIP"].embedding_dim(), np.float32)])
         except (ValueError, OSError) as error:
-            raise ConfigError(flag, getattr(config, flag), " ".join(str(error).split()).rstrip(".")) from error
+            problem = " ".join(str(error).split()).rstrip(".")
+            value = getattr(config, flag)
+            raise ConfigError(flag, value, problem.removeprefix(f"--{flag}={value}").lstrip(": ")) from error
     return list(models.values())
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 
+from beam_recap.models.endpoint_settings import EndpointSettings
 from beam_recap.prompts import RECAP_MAX_NEW_TOKENS, RECAP_PROMPT
 from transforms.judge_caption import JudgeCaption
 from transforms.outcomes import SplitOutcomes, StageOutputs
@@ -21,11 +22,12 @@ NAMESPACE = "CaptionImage"
 class CaptionModel:
     """Which captioner, and how it is asked.
 
-    ``captioner`` is a folder in Hugging Face form or ``ID@REVISION``; ``batch_size`` is how many captions are written
-    at once, None for what suits the device.
+    ``captioner`` is a folder in Hugging Face form or ``ID@REVISION``; ``endpoint`` a server in its place;
+    ``batch_size`` is how many captions are written at once, None for what suits the device.
     """
 
-    captioner: str
+    captioner: str | None
+    endpoint: EndpointSettings | None = None
     prompt: str = RECAP_PROMPT
     max_new_tokens: int = RECAP_MAX_NEW_TOKENS
     engine: str = "auto"
@@ -67,4 +69,5 @@ class CaptionImage(beam.PTransform):
         # Imported here because apache_beam.ml imports torch, which a run without captions need not load.
         from transforms.llava_model_handler import LlavaModelHandler
 
-        return LlavaModelHandler(**dataclasses.asdict(self._captioner))
+        settings = {field.name: getattr(self._captioner, field.name) for field in dataclasses.fields(CaptionModel)}
+        return LlavaModelHandler(**settings)

@@ -10,6 +10,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
 from beam_recap.isolation import ModelFailure
+from beam_recap.models.endpoint_settings import EndpointSettings
 from beam_recap.prompts import RECAP_MAX_NEW_TOKENS, RECAP_PROMPT
 from beam_recap.records import Outcome, Reason, Sample, Stage
 from transforms.shared_models import shared_model
@@ -38,8 +39,9 @@ class LlavaModelHandler(ModelHandler[Sample, Outcome, "AnyCaptioner"]):
 
     def __init__(
         self,
-        captioner: str,
+        captioner: str | None,
         *,
+        endpoint: EndpointSettings | None = None,
         revision: str | None = None,
         device: str = "auto",
         dtype: str = "auto",
@@ -51,7 +53,8 @@ class LlavaModelHandler(ModelHandler[Sample, Outcome, "AnyCaptioner"]):
     ):
         """
         Args:
-          captioner: a checkpoint's folder, or ``ID@REVISION`` of the Hugging Face hub.
+          captioner: a checkpoint's folder, or ``ID@REVISION`` of the Hugging Face hub; not used with ``endpoint``.
+          endpoint: a server that captions; only ``prompt`` and ``max_new_tokens`` matter besides.
           revision: the commit, where it is not part of ``captioner``.
           device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
           dtype: ``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
@@ -62,8 +65,11 @@ class LlavaModelHandler(ModelHandler[Sample, Outcome, "AnyCaptioner"]):
           large_model: load one copy per machine, in a process of its own, instead of one per worker process.
         """
         # Equal on purpose: between different bounds Beam tries batch sizes out, and times the trials.
+        if endpoint is not None:
+            batch_size = endpoint.requests
         rows = _DEFAULT_ROWS if batch_size is None else min(_MAX_ROWS, _CALLS_OF * batch_size)
         super().__init__(min_batch_size=rows, max_batch_size=rows, large_model=large_model)
+        self._endpoint = endpoint
         self._settings: dict[str, Any] = {
             "path_or_id": captioner,
             "revision": revision,
@@ -79,8 +85,11 @@ class LlavaModelHandler(ModelHandler[Sample, Outcome, "AnyCaptioner"]):
         """The worker process's captioner, loaded by whoever asks first.
 
         Raises:
-          ValueError, FatalModelError: as `load_captioner` says.
+          ValueError, FatalModelError: as `load_captioner` and `EndpointCaptioner` say.
         """
+        if self._endpoint is not None:
+            key = (self._endpoint, self._settings["prompt"], self._settings["max_new_tokens"])
+            return shared_model(("caption endpoint", *key), lambda: _ask_endpoint(*key))
         from beam_recap.models.load_captioner import load_captioner
 
         return shared_model(("captioner", *self._settings.items()), lambda: load_captioner(**self._settings))
@@ -106,6 +115,20 @@ class LlavaModelHandler(ModelHandler[Sample, Outcome, "AnyCaptioner"]):
         return NAMESPACE
 
 
+def _ask_endpoint(endpoint: EndpointSettings, prompt: str, max_new_tokens: int) -> AnyCaptioner:
+    from beam_recap.models.chat_endpoint import ChatEndpoint
+    from beam_recap.models.endpoint_captioner import EndpointCaptioner
+
+    server = ChatEndpoint(
+        endpoint.url,
+        endpoint.model,
+        max_tokens=max_new_tokens,
+        api_key_variable=endpoint.key_variable,
+        concurrency=endpoint.requests,
+    )
+    return EndpointCaptioner(server, prompt)
+
+
 def _count(results: Sequence[Caption | ModelFailure], splits: int) -> None:
     """Counts here, in the process of the DoFn: where the model lives, nobody would see it."""
     _increase("out_of_memory_splits", splits)
@@ -114,9 +137,10 @@ def _count(results: Sequence[Caption | ModelFailure], splits: int) -> None:
         if isinstance(result, ModelFailure):
             _increase("empty_captions", int(result.reason == Reason.EMPTY_RECAPTION))
             continue
-        _increase("caption_tokens", result.tokens)
         _increase("truncated_captions", int(result.truncated))
-        _note("tokens_per_caption", result.tokens)
+        if result.tokens is not None:
+            _increase("caption_tokens", result.tokens)
+            _note("tokens_per_caption", result.tokens)
         if result.trace is not None:
             _increase("prompt_tokens", result.trace.prompt_tokens)
             _note("queue_ms", 1000 * result.trace.queue_s)

@@ -35,7 +35,7 @@ class Caption:
     """What a captioner wrote about one picture."""
 
     text: str  # without special tokens and surrounding whitespace, never empty
-    tokens: int  # new tokens, without the end token
+    tokens: int | None  # new tokens, without the end token; None where a server does not tell
     truncated: bool  # no end token within the limit
     trace: Trace | None = field(default=None, compare=False)
 

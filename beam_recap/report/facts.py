@@ -74,7 +74,7 @@ def _versions() -> dict[str, str]:
 
 
 def _stages(config: RecapConfig) -> tuple[tuple[str, str], ...]:
-    has_clip, has_captioner = config.clip_model is not None, config.captioner is not None
+    has_clip, has_captioner = config.clip_model is not None, config.makes_captions
     stages = (
         ("ReadShards", Stage.READ, True),
         ("FetchImage", Stage.FETCH, True),

@@ -222,6 +222,8 @@ NOT_IDENTITY = {
     "host_requests_per_s",
     "contact",
     "clip_batch_size",
+    "caption_endpoint_key",
+    "caption_endpoint_requests",
     "caption_engine",
     "caption_batch_size",
     "device",
@@ -274,6 +276,7 @@ OTHER_VALUES = {
     "captioner": "none",
     "caption_prompt": "What is this?",
     "caption_max_new_tokens": "5",
+    "caption_endpoint_requests": "2",
     "caption_engine": "generate",
     "caption_batch_size": "1",
     "reject_captions": "refusal,repetition",
@@ -292,8 +295,29 @@ def test_what_decides_an_outcome_is_the_identity(name: str) -> None:
     assert (base.identity() == other.identity()) == (name in NOT_IDENTITY)
 
 
+ENDPOINT = {
+    "caption_endpoint": "http://localhost:8000/v1",
+    "caption_endpoint_model": "a-model",
+    "caption_endpoint_key": "KEY",
+}
+
+
+def test_a_server_in_place_of_a_checkpoint() -> None:
+    asked = config(**ENDPOINT)
+    assert asked.makes_captions and asked.captioner is None and "captioner" not in asked.uses_demo_models
+    for name in ("caption_endpoint", "caption_endpoint_model"):
+        assert config(**{**ENDPOINT, name: "http://other:1/v1"}).digest() != asked.digest()
+    assert config(**{**ENDPOINT, "caption_endpoint_key": "OTHER"}).digest() == asked.digest()
+    with pytest.raises(ConfigError, match="--captioner=demo: is a second captioner beside --caption_endpoint"):
+        config(**ENDPOINT, captioner="demo")
+    assert config(**ENDPOINT, captioner="none") == asked
+    assert not config(preset="text-debiased").makes_captions
+    assert config(preset="text-debiased", **ENDPOINT).makes_captions
+
+
 def test_every_flag_is_either_identity_or_not() -> None:
-    needs_another = {"clip_pretrained", "min_aesthetic_score"}  # no other value stands alone; both decide
+    # No other value of these stands alone.
+    needs_another = {"clip_pretrained", "min_aesthetic_score", *ENDPOINT}
     assert {flag.name for flag in FLAGS} == set(OTHER_VALUES) | needs_another
     assert {flag.name for flag in FLAGS if not flag.decides_outcome} == NOT_IDENTITY
 
