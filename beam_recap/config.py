@@ -97,6 +97,10 @@ class RecapConfig:
     caption_engine: str
     caption_batch_size: int | None
     reject_captions: tuple[str, ...]
+    judge_endpoint: str | None
+    judge_endpoint_model: str | None
+    judge_endpoint_key: str | None
+    judge_sample: float
     device: str
     dtype: str
     retry: str
@@ -156,17 +160,22 @@ class RecapConfig:
             raise ConfigError("aesthetic_weights", DEMO, remedy)
         if self.aesthetic_weights not in (None, DEMO):
             _check_head(str(self.aesthetic_weights))
-        if self.caption_endpoint is not None and self.caption_endpoint_model is None:
-            raise ConfigError("caption_endpoint", self.caption_endpoint, "needs --caption_endpoint_model")
-        for name in ("caption_endpoint_model", "caption_endpoint_key"):
-            if self.caption_endpoint is None and (value := getattr(self, name)) is not None:
-                raise ConfigError(name, value, "needs --caption_endpoint")
+        self._check_endpoint("caption_endpoint")
+        self._check_endpoint("judge_endpoint")
         if self.captioner not in (None, DEMO):
             _check_captioner(str(self.captioner))
         if self.device not in ("auto", "cpu", "cuda") and not (
             self.device.startswith("cuda:") and self.device[5:].isdigit()
         ):
             raise ConfigError("device", self.device, "is unknown; give auto, cpu, cuda or cuda:N")
+
+    def _check_endpoint(self, flag: str) -> None:
+        url, model = getattr(self, flag), getattr(self, f"{flag}_model")
+        if url is not None and model is None:
+            raise ConfigError(flag, url, f"needs the model's name; give --{flag}_model")
+        for name in (f"{flag}_model", f"{flag}_key"):
+            if url is None and (value := getattr(self, name)) is not None:
+                raise ConfigError(name, value, f"needs --{flag}, the server's URL")
 
     def _check_clip(self, model: str) -> None:
         is_folder = model != DEMO and ("/" in model or Path(model).is_dir())

@@ -52,6 +52,9 @@ class Flag:
 _COSINE = number(-1, 1, "a CLIP score is a cosine in [-1, 1]: give 0.3 for the usual threshold, or none")
 _AESTHETIC = number(1, 10, "aesthetic scores are on the V2 scale of 1 to 10: give 4.5 for the usual threshold, or none")
 
+_KEY_VARIABLE = matching(r"[A-Za-z_]\w*", "is no name of an environment variable; give one, not the key itself")
+_KEY_HELP = "Name of the environment variable that holds the server's API key."
+
 FLAGS: tuple[Flag, ...] = (
     Flag(
         "input",
@@ -320,8 +323,8 @@ FLAGS: tuple[Flag, ...] = (
         "caption_endpoint_key",
         "caption",
         "none",
-        or_none(matching(r"[A-Za-z_]\w*", "is no name of an environment variable; give one, not the key itself")),
-        "Name of the environment variable that holds the server's API key.",
+        or_none(_KEY_VARIABLE),
+        _KEY_HELP,
         False,
     ),
     Flag(
@@ -360,6 +363,23 @@ FLAGS: tuple[Flag, ...] = (
         names(*CAPTION_FLAGS, alias="none"),
         "Reject new captions that loop, refuse, echo the prompt, were cut at the limit, or quote text that OCR did not "
         "see: repetition, refusal, prompt_echo, truncated, unseen_quotes, separated by commas; none: keep them.",
+    ),
+    Flag(
+        "judge_endpoint",
+        "judge",
+        "none",
+        or_none(text),
+        "URL of an OpenAI-compatible server that rates captions from 1 to 5, with the paper's question, in GPT-4V's "
+        "place.",
+    ),
+    Flag("judge_endpoint_model", "judge", "none", or_none(text), "The model's name at that server."),
+    Flag("judge_endpoint_key", "judge", "none", or_none(_KEY_VARIABLE), _KEY_HELP, False),
+    Flag(
+        "judge_sample",
+        "judge",
+        "1",
+        number(0, 1, "give a share of the rows, from 0 to 1"),
+        "Share of the rows that are rated, chosen by their uid; the others stay null.",
     ),
     Flag("device", "models", "auto", text, "auto, cpu, cuda or cuda:N.", False),
     Flag(

@@ -163,6 +163,10 @@ class Sample:
     unseen_quotes: tuple[str, ...] | None = None  # quoted in the recaption, not seen by OCR; None if that did not run
     recaption_clip_score: float | None = None  # cosine of image and recaption, [-1, 1]
     clip_logit_scale: float | None = None  # CLIP's factor of cosines, about 100
+
+    # RateCaptions.
+    caption_rating: int | None = None  # of the original caption, 1 to 5
+    recaption_rating: int | None = None  # 1 to 5
     recaption_cut: bool | None = None  # the recaption did not fit CLIP's context
 
     def reject(self, stage: Stage, reason: Reason, detail: str = "") -> Rejection:

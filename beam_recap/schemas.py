@@ -69,8 +69,8 @@ def _is_flagged(name: str) -> Callable[[Sample], bool | None]:
 
 _STRING, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
-# Recap-DataComp-1B, config "default". The two scores are cosines of the run's CLIP model; nobody rated the captions
-# with GPT-4V, so those are null.
+# Recap-DataComp-1B, config "default". The two scores are cosines of the run's CLIP model. GPT-4V's are null, or the
+# ratings of the model that stands in its place.
 _RECAP = (
     Column("url", _STRING, lambda s: s.url),
     Column("re_caption", _STRING, lambda s: s.recaption),
@@ -81,8 +81,8 @@ _RECAP = (
     Column("org_clip_score", _FLOAT, lambda s: s.clip_score),
     Column("re_length", _INT, lambda s: _words(s.recaption)),
     Column("org_length", _INT, lambda s: _words(s.caption)),
-    Column("re_gpt4v_score", _INT, lambda s: None),
-    Column("org_gpt4v_score", _INT, lambda s: None),
+    Column("re_gpt4v_score", _INT, lambda s: s.recaption_rating),
+    Column("org_gpt4v_score", _INT, lambda s: s.caption_rating),
 )
 
 # LAION text-debiased 100M. HEIGHT and WIDTH are floats there; kmeans is null until clusters are assigned.

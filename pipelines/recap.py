@@ -33,6 +33,7 @@ from transforms.caption_image import CaptionImage, CaptionModel
 from transforms.checkpoint import Checkpoint
 from transforms.fetch_image import FetchImage
 from transforms.ocr_filter import OCRFilter
+from transforms.rate_captions import RateCaptions
 from transforms.read_shards import ReadShards
 from transforms.rescore_caption import RescoreCaption
 from transforms.score_clip import ClipModel, ScoreCLIP
@@ -77,6 +78,8 @@ def build_pipeline(root: beam.Pipeline, config: RecapConfig, *, attempt: int = 1
     # From here to the checkpoint everything is one fused stage: pixels stay in memory.
     for label, stage in _stages(config, refs):
         rows, rejected[label] = rows | label >> stage
+    if (judge := _judge(config)) is not None:
+        rows = rows | "RateCaptions" >> judge
     written = {"Kept": rows, **{f"RejectedBy{label}": rows for label, rows in rejected.items()}} | (
         "Checkpoint" >> Checkpoint(config.output, attempt)
     )
@@ -204,14 +207,24 @@ def _caption_endpoint(config: RecapConfig) -> EndpointSettings | None:
     )
 
 
+def _judge(config: RecapConfig) -> RateCaptions | None:
+    if config.judge_endpoint is None or config.judge_endpoint_model is None:
+        return None
+    endpoint = EndpointSettings(config.judge_endpoint, config.judge_endpoint_model, config.judge_endpoint_key)
+    return RateCaptions(endpoint, config.judge_sample)
+
+
 def _load_models(config: RecapConfig) -> list[object]:
     """Loads each stage's model before anything is written: weights that do not fit are a sentence, not a crash."""
-    stages = dict(_stages(config, ModelRefs.of(config)))
+    stages: dict[str, Any] = dict(_stages(config, ModelRefs.of(config)))
+    if (judge := _judge(config)) is not None:
+        stages["RateCaptions"] = judge
     models: dict[str, Any] = {}
     for label, flag in (
         ("ScoreCLIP", "clip_model"),
         ("AestheticFilter", "aesthetic_weights"),
         ("CaptionImage", "captioner" if config.caption_endpoint is None else "caption_endpoint"),
+        ("RateCaptions", "judge_endpoint"),
     ):
         if label not in stages:
             continue

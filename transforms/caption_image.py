@@ -9,7 +9,7 @@ import apache_beam as beam
 
 from beam_recap.models.endpoint_settings import EndpointSettings
 from beam_recap.prompts import RECAP_MAX_NEW_TOKENS, RECAP_PROMPT
-from transforms.judge_caption import JudgeCaption
+from transforms.check_caption import CheckCaption
 from transforms.outcomes import SplitOutcomes, StageOutputs
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class CaptionImage(beam.PTransform):
     """Captions pictures.
 
     Input: `Sample` with an image. Output: `StageOutputs`; kept rows have ``recaption``, ``recaption_tokens``,
-    ``recaption_truncated``, and what `JudgeCaption` adds.
-    Metrics: ``rows_*``; those of `LlavaModelHandler`, `JudgeCaption` and RunInference, in the same namespace.
+    ``recaption_truncated``, and what `CheckCaption` adds.
+    Metrics: ``rows_*``; those of `LlavaModelHandler`, `CheckCaption` and RunInference, in the same namespace.
     Rejections: ``empty_recaption``, ``non_finite``, ``out_of_memory``, ``model_error``, and what ``reject`` names of
     `caption_quality.FLAGS`.
     """
@@ -61,7 +61,7 @@ class CaptionImage(beam.PTransform):
         return (
             samples
             | "Caption" >> RunInference(self._handler())
-            | "JudgeCaption" >> JudgeCaption(self._captioner.prompt, self._reject)
+            | "CheckCaption" >> CheckCaption(self._captioner.prompt, self._reject)
             | "Outcomes" >> SplitOutcomes(NAMESPACE)
         )
 

@@ -181,8 +181,21 @@ def _scores(facts: RunFacts) -> str:
         )
     if facts.provenance.aesthetic_model is not None:
         lines.append(f"Aesthetic scores are those of {_escape(facts.provenance.aesthetic_model)}, V2 scale, 1 to 10.")
-    lines.append("GPT-4V ratings (`re_gpt4v_score`, `org_gpt4v_score`, where they are columns) are null: nobody rated.")
+    lines.append(_ratings(facts))
     return "\n\n".join(lines)
+
+
+def _ratings(facts: RunFacts) -> str:
+    columns = "(`re_gpt4v_score`, `org_gpt4v_score`, where they are columns)"
+    model = facts.config["judge_endpoint_model"]
+    if model is None:
+        return f"GPT-4V ratings {columns} are null: nobody rated."
+    share = facts.config["judge_sample"]
+    return (
+        f"Ratings {columns} are not GPT-4V's but those of {_escape(model)} at "
+        f"{_escape(facts.config['judge_endpoint'])}, from 1 to 5, asked the question of Recap-DataComp-1B about "
+        f"{share:.2%} of the rows; null where it was not asked or its answer was not clear."
+    )
 
 
 def _repeat(facts: RunFacts, summary: dict[str, Any]) -> str:

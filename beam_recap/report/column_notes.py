@@ -5,7 +5,7 @@ from __future__ import annotations
 _SIMILARITY = "Cosine similarity, in [-1, 1], of image and original caption, by the run's CLIP model."
 _RECAPTION_SIMILARITY = "Cosine similarity, in [-1, 1], of image and new caption, by the run's CLIP model."
 _AESTHETIC = "Aesthetic score of the image, by the run's head (V2 scale, 1 to 10)."
-_NOT_RATED = "Null: nobody rated the captions with GPT-4V."
+_RATING = "Rating from 1 to 5 by the run's judge, in GPT-4V's place; null where nobody rated."
 _LICENSE = "What the source says about the picture's licence."
 _NSFW = "What the source says about unsafe content; not checked."
 _HEIGHT = "Height of the picture, in pixels, from the source where it says so; not img2dataset's, after shrinking."
@@ -24,8 +24,8 @@ COLUMN_NOTES = {
     "org_clip_score": _SIMILARITY,
     "re_length": "Words of the new caption, parted by white space.",
     "org_length": "Words of the original caption, parted by white space.",
-    "re_gpt4v_score": _NOT_RATED,
-    "org_gpt4v_score": _NOT_RATED,
+    "re_gpt4v_score": _RATING,
+    "org_gpt4v_score": _RATING,
     # LAION text-debiased 100M
     "SAMPLE_ID": "The source's own number of the row.",
     "URL": "Where the picture was found.",

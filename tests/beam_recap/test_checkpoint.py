@@ -131,6 +131,8 @@ FULL = sample(
     recaption_flags=("repetition", "truncated"),
     unseen_quotes=("sale", "50 %"),
     clip_logit_scale=99.5,
+    caption_rating=3,
+    recaption_rating=5,
     recaption_clip_score=-0.25,
     recaption_cut=False,
 )

@@ -224,6 +224,7 @@ NOT_IDENTITY = {
     "clip_batch_size",
     "caption_endpoint_key",
     "caption_endpoint_requests",
+    "judge_endpoint_key",
     "caption_engine",
     "caption_batch_size",
     "device",
@@ -277,6 +278,7 @@ OTHER_VALUES = {
     "caption_prompt": "What is this?",
     "caption_max_new_tokens": "5",
     "caption_endpoint_requests": "2",
+    "judge_sample": "0.5",
     "caption_engine": "generate",
     "caption_batch_size": "1",
     "reject_captions": "refusal,repetition",
@@ -300,6 +302,7 @@ ENDPOINT = {
     "caption_endpoint_model": "a-model",
     "caption_endpoint_key": "KEY",
 }
+JUDGE = {name.replace("caption", "judge"): value for name, value in ENDPOINT.items()}
 
 
 def test_a_server_in_place_of_a_checkpoint() -> None:
@@ -317,7 +320,7 @@ def test_a_server_in_place_of_a_checkpoint() -> None:
 
 def test_every_flag_is_either_identity_or_not() -> None:
     # No other value of these stands alone.
-    needs_another = {"clip_pretrained", "min_aesthetic_score", *ENDPOINT}
+    needs_another = {"clip_pretrained", "min_aesthetic_score", *ENDPOINT, *JUDGE}
     assert {flag.name for flag in FLAGS} == set(OTHER_VALUES) | needs_another
     assert {flag.name for flag in FLAGS if not flag.decides_outcome} == NOT_IDENTITY
 

@@ -9,6 +9,7 @@ from support.chat_server import ChatRequest, ChatServer, completion
 from support.recap_runs import assert_accounts, kept, rejected, run_here
 from support.shards import jpeg, write_tar
 
+from beam_recap.judge import is_sampled
 from beam_recap.prompts import RECAP_PROMPT
 
 ROWS = 12
@@ -70,7 +71,7 @@ def test_a_server_that_does_not_answer(shard: Path, tmp_path: Path, capsys: pyte
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--caption_endpoint=http://x/v1",), "needs --caption_endpoint_model"),
+        (("--caption_endpoint=http://x/v1",), "give --caption_endpoint_model"),
         (("--caption_endpoint_model=m",), "needs --caption_endpoint"),
         (("--caption_endpoint_key=KEY",), "needs --caption_endpoint"),
         (("--caption_endpoint=http://x/v1", "--caption_endpoint_model=m", "--captioner=demo"), "a second captioner"),
@@ -83,3 +84,36 @@ def test_flags_at_odds(
 ) -> None:
     assert run_here(f"--input={shard}", f"--output={tmp_path / 'out'}", *ONLY_CAPTIONS, *flags) == 2
     assert message in capsys.readouterr().err
+
+
+def rate(request: ChatRequest) -> bytes:
+    """Rates the recaption 5; the original's answer is not clear."""
+    return completion("Rating: 5" if "A red area" in request.text else "Quite good, I would say 4.")
+
+
+def test_a_judge(shard: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    with ChatServer(describe) as captioner, ChatServer(rate) as judge:
+        where = (f"--input={shard}", f"--output={output}", f"--caption_endpoint={captioner.url}")
+        flags = (f"--judge_endpoint={judge.url}", "--judge_endpoint_model=judge", "--judge_sample=0.5")
+        assert run_here(*where, "--caption_endpoint_model=tiny", *flags, *ONLY_CAPTIONS) == 0
+        asked = judge.requests
+    assert_accounts(output, ROWS)
+    table = kept(output)
+    uids = table["uid"].to_pylist()
+    sampled = [is_sampled(uid, 0.5) for uid in uids]
+    assert 0 < sum(sampled) < len(uids)
+    assert table["re_gpt4v_score"].to_pylist() == [5 if is_in else None for is_in in sampled]
+    assert table["org_gpt4v_score"].null_count == len(uids)
+    assert len(asked) == 1 + 2 * sum(sampled)  # with the grey picture
+    assert "a picture" in {request.text.splitlines()[0].removeprefix("[Image Caption] ") for request in asked}
+    card = (output / "README.md").read_text()
+    assert "not GPT-4V's but those of judge at" in card and "50.00%" in card
+
+
+def test_a_judge_that_does_not_answer(shard: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = "http://127.0.0.1:9/v1"
+    flags = (f"--judge_endpoint={url}", "--judge_endpoint_model=judge", "--captioner=none", *ONLY_CAPTIONS)
+    assert run_here(f"--input={shard}", f"--output={tmp_path / 'out'}", *flags) == 2
+    error = capsys.readouterr().err
+    assert error.count(f"--judge_endpoint={url}") == 1 and "cannot be reached" in error

@@ -49,6 +49,8 @@ FULL = Sample(
     unseen_quotes=("sale",),
     recaption_clip_score=0.3,
     clip_logit_scale=100.0,
+    caption_rating=3,
+    recaption_rating=5,
     recaption_cut=True,
 )
 PIXELS = ("image", "image_bytes", "image_embedding")

@@ -75,7 +75,7 @@ def test_body(tmp_path: Path) -> None:
     assert "Of 50 rows read, 27 (54.00 %) were kept" in body
     assert "--preset=recap-debiased" in body
     assert "Demonstration models were used (CLIP, aesthetic head, captioner)" in body
-    assert "`re_gpt4v_score` | int64 | Null: nobody rated" in body
+    assert "`re_gpt4v_score` | int64 | Rating from 1 to 5 by the run's judge" in body
     assert "keep the licences and rights of their owners" in body
 
 

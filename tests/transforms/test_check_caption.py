@@ -10,7 +10,7 @@ from apache_beam.testing.util import assert_that
 from beam_recap.names import CAPTION_FLAGS
 from beam_recap.prompts import RECAP_PROMPT
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
-from transforms.judge_caption import JudgeCaption
+from transforms.check_caption import CheckCaption
 
 GOOD = "A red fox stands in the snow beside a wooden fence."
 BAD = {
@@ -28,7 +28,7 @@ def sample(recaption: str, **values: Any) -> Sample:
 
 
 def judge(outcome: Outcome, *reject: str) -> Outcome:
-    return JudgeCaption(RECAP_PROMPT, reject)._judge(outcome)
+    return CheckCaption(RECAP_PROMPT, reject)._check(outcome)
 
 
 @pytest.mark.parametrize("flag", CAPTION_FLAGS)
@@ -68,7 +68,7 @@ def test_what_has_no_caption_passes() -> None:
 def test_flags_are_counted() -> None:
     rows = [sample(BAD["refusal"][0]), sample(GOOD), sample(BAD["refusal"][0])]
     pipeline = beam.Pipeline()
-    judged = pipeline | beam.Create(rows) | JudgeCaption(RECAP_PROMPT, ("refusal",))
+    judged = pipeline | beam.Create(rows) | CheckCaption(RECAP_PROMPT, ("refusal",))
     assert_that(judged, lambda got: None if len(got) == 3 else pytest.fail(str(got)))
     result = pipeline.run()
     result.wait_until_finish()

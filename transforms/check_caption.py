@@ -1,4 +1,4 @@
-"""`JudgeCaption`: what the text of a new caption says about itself."""
+"""`CheckCaption`: what the text of a new caption says about itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REASONS = {
 }
 
 
-class JudgeCaption(beam.PTransform):
+class CheckCaption(beam.PTransform):
     """Looks for loops, refusals, echoes of the prompt and invented quotes; rejects only what it is asked to.
 
     Input and output: `Outcome`; rejections pass, samples have ``recaption_repetition``, ``recaption_flags`` and
@@ -39,9 +39,9 @@ class JudgeCaption(beam.PTransform):
         self._reject = reject
 
     def expand(self, outcomes: beam.PCollection) -> beam.PCollection:
-        return outcomes | "Judge" >> beam.Map(self._judge).with_output_types(Outcome)
+        return outcomes | "Check" >> beam.Map(self._check).with_output_types(Outcome)
 
-    def _judge(self, outcome: Outcome) -> Outcome:
+    def _check(self, outcome: Outcome) -> Outcome:
         if not isinstance(outcome, Sample) or outcome.recaption is None:
             return outcome
         # Where OCR stopped early, a quote that it did not see may well be there.
