@@ -9,7 +9,7 @@ from beam_recap.caption_prompt_echo import is_prompt_echo
 from beam_recap.caption_quotes import unseen_quotes
 from beam_recap.caption_refusal import is_refusal
 from beam_recap.caption_repetition import REPETITION_THRESHOLD, is_repetitive, repetition
-from beam_recap.names import CAPTION_FLAGS
+from beam_recap.names import CAPTION_FLAWS
 
 __all__ = [
     "FLAGS",
@@ -24,7 +24,7 @@ __all__ = [
     "unseen_quotes",
 ]
 
-FLAGS = CAPTION_FLAGS  # what --reject_captions can name
+FLAGS = CAPTION_FLAWS  # what --reject_captions can name
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from typing import Any
 from beam_recap.demo import paths
 from beam_recap.files import absolute
 from beam_recap.fingerprints import fingerprint
-from beam_recap.flags import DEMO, FLAGS, PRESET_VALUE, ConfigError
+from beam_recap.flag import DEMO, PRESET_VALUE, ConfigError
+from beam_recap.flags import FLAGS
 
 DEMO_OUTPUT = "beam-recap-demo"
 # LAION text-debiased 100M: CLIP > 0.3, aesthetic (V2 scale) > 4.5, no visible text. Source: its dataset card.

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from beam_recap.flag import ConfigError
 from beam_recap.flag_values import choice, text
-from beam_recap.flags import ConfigError
 from beam_recap.models.llava_layout import DTYPES
 
 _READERS: dict[str, Callable[[str], str]] = {

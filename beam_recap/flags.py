@@ -1,59 +1,21 @@
-"""Every flag of the command line: its name, its check, its default and its help, in one table.
+"""Every flag of the command line: its name, its check, its default and its help.
 
 :class:`beam_recap.options.RecapOptions` declares them to Beam, :class:`beam_recap.config.RecapConfig` holds their
-values. Each takes a value (``--flag=value``), because a Dataflow Flex Template passes them so.
+values. Each takes a value (``--flag=value``), because a Dataflow Flex Template passes them so. Those of captions are in
+`caption_flags`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
+from beam_recap.caption_flags import CAPTION_FLAGS
+from beam_recap.flag import DEMO, PRESET_VALUE, Flag
 from beam_recap.flag_values import boolean, choice, integer, matching, names, number, or_none, patterns, ports, text
-from beam_recap.names import (
-    CAPTION_FLAGS,
-    DEFAULT_AGENT,
-    DEFAULT_CONTACT,
-    IMAGE_FORMATS,
-    OPT_OUT_DIRECTIVES,
-    RESIZE_MODES,
-)
-from beam_recap.prompts import RECAP_MAX_NEW_TOKENS, RECAP_PROMPT
+from beam_recap.names import DEFAULT_AGENT, DEFAULT_CONTACT, IMAGE_FORMATS, OPT_OUT_DIRECTIVES, RESIZE_MODES
 
-DEMO = "demo"  # the models and the shard that ship with the project
-PRESET_VALUE = "(preset)"  # the default comes from the preset
 PRESETS = ("recap", "text-debiased", "recap-debiased")
-
-
-class ConfigError(ValueError):
-    """A flag that cannot be used: one sentence that names the flag, its value and the remedy."""
-
-    def __init__(self, flag: str, value: object, problem: str):
-        super().__init__(f"--{flag}={value}: {problem}")
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """One flag.
-
-    ``parse`` turns the text into a value or raises `ValueError` with what is wrong and what to do. ``decides_outcome``
-    marks what belongs to a run's identity: another value could end a row differently.
-    """
-
-    name: str
-    group: str
-    default: str | None
-    parse: Callable[[str], Any]
-    help: str
-    decides_outcome: bool = True
-
 
 _COSINE = number(-1, 1, "a CLIP score is a cosine in [-1, 1]: give 0.3 for the usual threshold, or none")
 _AESTHETIC = number(1, 10, "aesthetic scores are on the V2 scale of 1 to 10: give 4.5 for the usual threshold, or none")
-
-_KEY_VARIABLE = matching(r"[A-Za-z_]\w*", "is no name of an environment variable; give one, not the key itself")
-_KEY_HELP = "Name of the environment variable that holds the server's API key."
 
 FLAGS: tuple[Flag, ...] = (
     Flag(
@@ -303,84 +265,7 @@ FLAGS: tuple[Flag, ...] = (
         or_none(integer(0, 64)),
         "Keep rows with at most this many text boxes (0: no visible text); none: measure, keep all.",
     ),
-    Flag(
-        "captioner",
-        "caption",
-        PRESET_VALUE,
-        or_none(text),
-        "LLaVA-1.5 checkpoint in Hugging Face form: a folder, ID@REVISION, demo, or none.",
-    ),
-    Flag(
-        "caption_endpoint",
-        "caption",
-        "none",
-        or_none(text),
-        "URL of an OpenAI-compatible server (vLLM, SGLang, TGI, ...) that captions in place of --captioner, such as "
-        "http://localhost:8000/v1.",
-    ),
-    Flag("caption_endpoint_model", "caption", "none", or_none(text), "The model's name at that server."),
-    Flag(
-        "caption_endpoint_key",
-        "caption",
-        "none",
-        or_none(_KEY_VARIABLE),
-        _KEY_HELP,
-        False,
-    ),
-    Flag(
-        "caption_endpoint_requests",
-        "caption",
-        "16",
-        integer(1, 512),
-        "Requests to that server at once, per worker process.",
-        False,
-    ),
-    Flag("caption_prompt", "caption", RECAP_PROMPT, text, "What the captioner is asked."),
-    Flag(
-        "caption_max_new_tokens", "caption", str(RECAP_MAX_NEW_TOKENS), integer(1, 4096), "Longest caption, in tokens."
-    ),
-    Flag(
-        "caption_engine",
-        "caption",
-        "auto",
-        choice("auto", "slots", "generate"),
-        "slots: captions are written in slots that are filled anew as they finish (LLaVA with LLaMA or Mistral). "
-        "generate: transformers' own, for any vision-language checkpoint. auto: slots where they can run it.",
-        False,
-    ),
-    Flag(
-        "caption_batch_size",
-        "caption",
-        "none",
-        or_none(integer(1, 1024)),
-        "Captions written at once; none: as many as suit the device (16 on a CPU, what fits the memory of a GPU).",
-        False,
-    ),
-    Flag(
-        "reject_captions",
-        "caption",
-        "none",
-        names(*CAPTION_FLAGS, alias="none"),
-        "Reject new captions that loop, refuse, echo the prompt, were cut at the limit, or quote text that OCR did not "
-        "see: repetition, refusal, prompt_echo, truncated, unseen_quotes, separated by commas; none: keep them.",
-    ),
-    Flag(
-        "judge_endpoint",
-        "judge",
-        "none",
-        or_none(text),
-        "URL of an OpenAI-compatible server that rates captions from 1 to 5, with the paper's question, in GPT-4V's "
-        "place.",
-    ),
-    Flag("judge_endpoint_model", "judge", "none", or_none(text), "The model's name at that server."),
-    Flag("judge_endpoint_key", "judge", "none", or_none(_KEY_VARIABLE), _KEY_HELP, False),
-    Flag(
-        "judge_sample",
-        "judge",
-        "1",
-        number(0, 1, "give a share of the rows, from 0 to 1"),
-        "Share of the rows that are rated, chosen by their uid; the others stay null.",
-    ),
+    *CAPTION_FLAGS,
     Flag("device", "models", "auto", text, "auto, cpu, cuda or cuda:N.", False),
     Flag(
         "dtype",

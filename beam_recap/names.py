@@ -15,4 +15,4 @@ DEFAULT_AGENT = "beam-recap"
 DEFAULT_CONTACT = "https://github.com/beam-recap/beam-recap"
 
 # What can be wrong with a new caption as its text alone tells (`caption_quality`).
-CAPTION_FLAGS = ("repetition", "refusal", "prompt_echo", "truncated", "unseen_quotes")
+CAPTION_FLAWS = ("repetition", "refusal", "prompt_echo", "truncated", "unseen_quotes")

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
 from beam_recap.config import RecapConfig
-from beam_recap.flags import FLAGS, PRESET_VALUE, ConfigError
+from beam_recap.flag import PRESET_VALUE, ConfigError
+from beam_recap.flags import FLAGS
 
 _NEGATIVE_NUMBER = re.compile(r"-\d+(\.\d*)?|-\.\d+")  # as argparse knows them: values, not flags
 

@@ -6,7 +6,7 @@ import os
 
 from beam_recap import checkpoint
 from beam_recap.config import RecapConfig
-from beam_recap.flags import ConfigError
+from beam_recap.flag import ConfigError
 from beam_recap.inputs.columns import ColumnError, recognise_columns
 from beam_recap.inputs.formats import PARQUET, TAR, TXT, ShardError, detect_format
 from beam_recap.inputs.text_head import text_columns

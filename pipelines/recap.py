@@ -19,7 +19,7 @@ from beam_recap import checkpoint, files
 from beam_recap.config import RecapConfig
 from beam_recap.demo import paths as demo
 from beam_recap.fetch import FetchSettings
-from beam_recap.flags import ConfigError
+from beam_recap.flag import ConfigError
 from beam_recap.images import DecodeSettings
 from beam_recap.isolation import describe_error
 from beam_recap.logs import log_plainly

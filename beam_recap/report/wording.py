@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from beam_recap.flags import DEMO
+from beam_recap.flag import DEMO
 from beam_recap.records import Reason
 from beam_recap.report.facts import RunFacts
 

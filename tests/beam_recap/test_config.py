@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from beam_recap.config import DEMO_OUTPUT, RecapConfig
-from beam_recap.flags import FLAGS, PRESETS, ConfigError
+from beam_recap.flag import ConfigError
+from beam_recap.flags import FLAGS, PRESETS
 from beam_recap.prompts import RECAP_PROMPT
 
 REAL = {"input": "/in/*.parquet", "output": "/out"}

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from beam_recap.flags import FLAGS, ConfigError
+from beam_recap.flag import ConfigError
+from beam_recap.flags import FLAGS
 from beam_recap.options import RecapOptions, format_help, parse_options
 
 

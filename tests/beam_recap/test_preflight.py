@@ -9,7 +9,7 @@ from support.shards import jpeg, table_bytes, write_parquet, write_table, write_
 
 from beam_recap import checkpoint
 from beam_recap.config import RecapConfig
-from beam_recap.flags import ConfigError
+from beam_recap.flag import ConfigError
 from beam_recap.inputs import text_head
 from beam_recap.preflight import check_run
 

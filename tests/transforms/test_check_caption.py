@@ -7,7 +7,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that
 
-from beam_recap.names import CAPTION_FLAGS
+from beam_recap.names import CAPTION_FLAWS
 from beam_recap.prompts import RECAP_PROMPT
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
 from transforms.check_caption import CheckCaption
@@ -31,11 +31,11 @@ def judge(outcome: Outcome, *reject: str) -> Outcome:
     return CheckCaption(RECAP_PROMPT, reject)._check(outcome)
 
 
-@pytest.mark.parametrize("flag", CAPTION_FLAGS)
+@pytest.mark.parametrize("flag", CAPTION_FLAWS)
 def test_a_flag_is_noted_and_rejects_only_when_asked(flag: str) -> None:
     text, reason = BAD[flag]
     row = sample(text, recaption_truncated=flag == "truncated")
-    kept = judge(row, *(other for other in CAPTION_FLAGS if other != flag))
+    kept = judge(row, *(other for other in CAPTION_FLAWS if other != flag))
     assert isinstance(kept, Sample) and kept.recaption_flags == (flag,)
     rejected = judge(row, flag)
     assert isinstance(rejected, Rejection)
@@ -46,7 +46,7 @@ def test_a_flag_is_noted_and_rejects_only_when_asked(flag: str) -> None:
 
 
 def test_a_good_caption() -> None:
-    judged = judge(sample(GOOD + ' A sign says "OPEN".'), *CAPTION_FLAGS)
+    judged = judge(sample(GOOD + ' A sign says "OPEN".'), *CAPTION_FLAWS)
     assert isinstance(judged, Sample)
     assert (judged.recaption_flags, judged.unseen_quotes, judged.recaption_repetition) == ((), (), 0.0)
 
@@ -60,9 +60,9 @@ def test_quotes_are_not_judged_where_ocr_did_not_look_at_everything(values: dict
 
 def test_what_has_no_caption_passes() -> None:
     row = dataclasses.replace(sample(GOOD), recaption=None)
-    assert judge(row, *CAPTION_FLAGS) is row
+    assert judge(row, *CAPTION_FLAWS) is row
     rejection = row.reject(Stage.CAPTION, Reason.MODEL_ERROR)
-    assert judge(rejection, *CAPTION_FLAGS) is rejection
+    assert judge(rejection, *CAPTION_FLAWS) is rejection
 
 
 def test_flags_are_counted() -> None:

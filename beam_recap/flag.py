@@ -1,0 +1,33 @@
+"""What a flag is, and what is said of one that cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+DEMO = "demo"  # the models and the shard that ship with the project
+PRESET_VALUE = "(preset)"  # the default comes from the preset
+
+
+class ConfigError(ValueError):
+    """A flag that cannot be used: one sentence that names the flag, its value and the remedy."""
+
+    def __init__(self, flag: str, value: object, problem: str):
+        super().__init__(f"--{flag}={value}: {problem}")
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag.
+
+    ``parse`` turns the text into a value or raises `ValueError` with what is wrong and what to do. ``decides_outcome``
+    marks what belongs to a run's identity: another value could end a row differently.
+    """
+
+    name: str
+    group: str
+    default: str | None
+    parse: Callable[[str], Any]
+    help: str
+    decides_outcome: bool = True
