@@ -14,6 +14,7 @@ MEAN_TOKENS, SPREAD_TOKENS, MAX_TOKENS = 62, 20, 128
 
 TEXT_TOKENS = 29  # of the prompt, around the picture
 IMAGE_TOKEN, END_TOKEN = 1, 2
+PICTURES = 64  # different ones, again and again: what they show does not change the work
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,14 @@ class Shape:
         )
         return vision + projector + prefill + new_tokens * step
 
-    def step_bytes(self, slots: int, new_tokens: float, bytes_per_number: int) -> float:
-        """Memory that one decoding step reads: all weights, and the keys and values of all slots."""
-        weights = self.block_parameters + self.hidden * self.vocabulary
-        return bytes_per_number * (weights + slots * self.cache_numbers * (self.prompt_tokens + new_tokens / 2))
+    @property
+    def weight_numbers(self) -> int:
+        """What one decoding step reads of the weights."""
+        return self.block_parameters + self.hidden * self.vocabulary
+
+    def cache_read(self, new_tokens: float) -> float:
+        """Keys and values that one decoding step reads for one caption, on average over it."""
+        return self.cache_numbers * (self.prompt_tokens + new_tokens / 2)
 
 
 # LLaMA-3-8B with CLIP ViT-L/14 at 336 px, as LLaVA-1.5-LLaMA3-8B.
@@ -125,8 +130,7 @@ def make_prompt(shape: Shape, seed: int) -> list[int]:
 def make_pixels(shape: Shape, count: int, seed: int) -> torch.Tensor:
     """Pictures as an image processor gives them: float32 ``[count, 3, S, S]``."""
     generator = torch.Generator().manual_seed(seed)
-    # Few pictures, again and again: what they show does not change the work.
-    some = torch.randn(min(count, 64), 3, shape.image_size, shape.image_size, generator=generator)
+    some = torch.randn(min(count, PICTURES), 3, shape.image_size, shape.image_size, generator=generator)
     return some[torch.arange(count) % len(some)]
 
 

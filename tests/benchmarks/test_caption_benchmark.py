@@ -12,10 +12,16 @@ from tests.benchmarks.caption_model import LLAVA_8B, MAX_TOKENS, draw_lengths
 def test_both_sides_write_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     details = tmp_path / "details.json"
     caption.main(
-        ["--device=cpu", "--shape=tiny", "--images=12", "--batches=4", "--slots=4,5", "--rounds=1", f"--json={details}"]
+        [
+            *("--device=cpu", "--shape=tiny", "--images=12", "--batches=4", "--slots=4,5", "--rounds=1", "--fp8"),
+            f"--json={details}",
+        ]
     )
-    _, _, plain, four, five = json.loads(details.read_text())
+    _, plain, four, five, _, small, other = json.loads(details.read_text())
     assert [(r["engine"], r["size"]) for r in (plain, four, five)] == [("generate", 4), ("slots", 4), ("slots", 5)]
+    assert [(r["engine"], r["size"]) for r in (small, other)] == [("fp8", 4), ("fp8", 5)]
+    # In 8 bits, random weights soon go other ways; each caption's own way is the same in any company.
+    assert 0 < small["alike_share"] == other["alike_share"] < 1
     assert four["same_share"] == five["same_share"] == 1
     assert all(r["images_per_s"] > 0 and 0 < r["peak_share"] < 1 for r in (plain, four, five))
     assert 0.5 < four["occupancy"] <= 1

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from beam_recap.models.slots.float8 import Float8Linear
+
 # Language models with this arithmetic. A sliding window (Mistral's) must not be shorter than a whole sequence.
 SUPPORTED = frozenset({"llama", "mistral"})
 
@@ -62,12 +64,14 @@ class LlamaDecoder:
       language_model: transformers' ``LlamaModel`` (or Mistral's).
       head: the output layer, hidden size to vocabulary.
       length: the longest sequence, in positions.
+      float8: the layers' matrix products are done in 8 bits; embedding, norms, attention and head stay as they are.
 
     Raises:
       UnsupportedModel: another kind of model, or one whose context is shorter than `length`.
+      UnsupportedFloat8: see `Float8Linear`.
     """
 
-    def __init__(self, language_model: Any, head: nn.Linear, length: int) -> None:
+    def __init__(self, language_model: Any, head: nn.Linear, length: int, *, float8: bool = False) -> None:
         check_supported(language_model.config, length)
         config = language_model.config
         self.length = _aligned(length)
@@ -81,7 +85,7 @@ class LlamaDecoder:
         positions = torch.arange(self.length, device=self.device)[None]
         cos, sin = language_model.rotary_emb(torch.empty(0, dtype=self.dtype, device=self.device), positions)
         self._cos, self._sin = cos[0], sin[0]  # [length, head_size]
-        self._layers = [_Layer(layer, self) for layer in language_model.layers]
+        self._layers = [_Layer(layer, self, float8) for layer in language_model.layers]
 
     def new_pools(self, slots: int) -> KeyValuePools:
         """Room for so many sequences."""
@@ -145,15 +149,16 @@ class LlamaDecoder:
 class _Layer:
     """One decoder layer. It takes the projections' weights out of the transformers layer that it is made of."""
 
-    def __init__(self, layer: Any, decoder: LlamaDecoder) -> None:
+    def __init__(self, layer: Any, decoder: LlamaDecoder, float8: bool) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self._heads, self._kv_heads, self._head_size = decoder.heads, decoder.kv_heads, decoder.head_size
         self._scale = float(attention.scaling)
         self._norm_1, self._norm_2 = layer.input_layernorm, layer.post_attention_layernorm
-        self._qkv = _join(attention, "q_proj", "k_proj", "v_proj")
-        self._out: nn.Module = attention.o_proj
-        self._gate_up = _join(mlp, "gate_proj", "up_proj")
-        self._down: nn.Module = mlp.down_proj
+        # One after the other, so that no more than one weight is in memory twice.
+        self._qkv = _join(float8, attention, "q_proj", "k_proj", "v_proj")
+        self._out = _join(float8, attention, "o_proj")
+        self._gate_up = _join(float8, mlp, "gate_proj", "up_proj")
+        self._down = _join(float8, mlp, "down_proj")
         self._act = mlp.act_fn
 
     def prefill(
@@ -266,14 +271,19 @@ def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tens
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 
 
-def _join(parent: Any, *names: str) -> nn.Linear:
-    """Several projections of the same input as one; they are taken from their parent."""
+def _join(float8: bool, parent: Any, *names: str) -> nn.Module:
+    """Projections of the same input as one; they are taken from their parent."""
     parts: list[nn.Linear] = [getattr(parent, name) for name in names]
+    for name in names:
+        setattr(parent, name, None)
+    joint = parts[0] if len(parts) == 1 else _joined(parts)
+    return Float8Linear(joint) if float8 else joint
+
+
+def _joined(parts: list[nn.Linear]) -> nn.Linear:
     weight = torch.cat([part.weight.detach() for part in parts])
     joint = nn.Linear(weight.shape[1], weight.shape[0], bias=parts[0].bias is not None, device="meta")
     joint.weight = nn.Parameter(weight, requires_grad=False)
     if parts[0].bias is not None:
         joint.bias = nn.Parameter(torch.cat([part.bias.detach() for part in parts]), requires_grad=False)
-    for name in names:
-        setattr(parent, name, None)
     return joint

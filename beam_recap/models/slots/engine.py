@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import torch
 
+from beam_recap.isolation import describe_error, is_device_lost, is_out_of_memory
 from beam_recap.models.slots.decoder import LlamaDecoder
+
+_LOG = logging.getLogger(__name__)
 
 Key = TypeVar("Key")
 
@@ -29,34 +33,6 @@ class Prompt:
 
 
 @dataclass(slots=True)
-class Writing(Generic[Key]):
-    """An answer in the making, or made.
-
-    Attributes:
-      key: the caller's.
-      prompt_length: tokens.
-      ids: new tokens, without the end token.
-      ended: an end token came; not if the answer stopped at the limit.
-      is_finite: all logits that it was chosen from were.
-      slot_steps: steps of the engine during which it was written, times slots.
-      live_slot_steps: of these, the ones that wrote a token.
-    """
-
-    key: Key
-    prompt_length: int
-    ids: list[int] = field(default_factory=list)
-    ended: bool = False
-    is_finite: bool = True
-    slot_steps: int = 0
-    live_slot_steps: int = 0
-
-    @property
-    def position(self) -> int:
-        """Where the newest token stands, which the next step reads."""
-        return self.prompt_length + len(self.ids) - 1
-
-
-@dataclass(slots=True)
 class EngineCounts:
     """What an engine has done so far."""
 
@@ -66,10 +42,38 @@ class EngineCounts:
     slot_steps: int = 0  # steps times slots
     live_slot_steps: int = 0  # of these, the ones that wrote a token
 
+    def occupancy_since(self, before: EngineCounts) -> float | None:
+        """The share of slot-steps since then that wrote something; None if there was no step."""
+        steps = self.slot_steps - before.slot_steps
+        return (self.live_slot_steps - before.live_slot_steps) / steps if steps else None
+
+
+@dataclass(slots=True)
+class Writing(Generic[Key]):
+    """An answer in the making, or made.
+
+    Attributes:
+      key: the caller's.
+      prompt_length: tokens.
+      before: what the engine had done when it was begun.
+      ids: new tokens, without the end token.
+      ended: an end token came; not if the answer stopped at the limit.
+      is_finite: all logits that it was chosen from were.
+      occupancy: share of the engine's slots that wrote something meanwhile, 0 to 1; None if it took no step.
+    """
+
+    key: Key
+    prompt_length: int
+    before: EngineCounts
+    ids: list[int] = field(default_factory=list)
+    ended: bool = False
+    is_finite: bool = True
+    occupancy: float | None = None
+
     @property
-    def occupancy(self) -> float | None:
-        """The share of slot-steps that wrote something; None before the first step."""
-        return self.live_slot_steps / self.slot_steps if self.slot_steps else None
+    def position(self) -> int:
+        """Where the newest token stands, which the next step reads."""
+        return self.prompt_length + len(self.ids) - 1
 
 
 class SlotEngine(Generic[Key]):
@@ -82,9 +86,11 @@ class SlotEngine(Generic[Key]):
       max_prompt: tokens of the longest prompt, those of the picture included.
       max_new_tokens: tokens of the longest answer.
       use_graph: on CUDA, replay one captured graph per step instead of launching each kernel.
+      float8: the language model's layers multiply in 8 bits.
 
     Raises:
       UnsupportedModel: the model is of another kind.
+      UnsupportedFloat8: the model cannot be multiplied in 8 bits.
     """
 
     def __init__(
@@ -96,11 +102,14 @@ class SlotEngine(Generic[Key]):
         max_prompt: int,
         max_new_tokens: int,
         use_graph: bool = True,
+        float8: bool = False,
     ) -> None:
         self._model = model
         self._end_ids = frozenset(end_ids)
         self._max_new_tokens = max_new_tokens
-        self._decoder = LlamaDecoder(model.model.language_model, model.lm_head, max_prompt + max_new_tokens)
+        self._decoder = LlamaDecoder(
+            model.model.language_model, model.lm_head, max_prompt + max_new_tokens, float8=float8
+        )
         self._use_graph = use_graph and self._decoder.device.type == "cuda"
         self.counts = EngineCounts()
         self.resize(slots)
@@ -134,6 +143,11 @@ class SlotEngine(Generic[Key]):
         self._writings: dict[int, Writing[Key]] = {}
         self._free = list(range(self._pools.slots))[::-1]
 
+    def stage(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels as they travel to the device quickest: in the model's dtype, and in pinned memory. For any thread."""
+        pixels = pixels.to(self._decoder.dtype)
+        return pixels.pin_memory() if self._decoder.device.type == "cuda" else pixels
+
     @torch.inference_mode()
     def admit(self, rows: Sequence[tuple[Key, Prompt, torch.Tensor]]) -> list[Writing[Key]]:
         """Reads pictures and prompts into free slots, and writes the first token of each answer.
@@ -141,7 +155,8 @@ class SlotEngine(Generic[Key]):
         If it raises, nothing of these rows is in a slot, and the others are as they were.
 
         Args:
-          rows: at most `free`: key, prompt, and pixels ``[3, H, W]`` as the model's image processor gives them.
+          rows: at most `free`: key, prompt, and pixels ``[3, H, W]`` as the model's image processor gives them, best
+            as `stage` gives them.
 
         Returns:
           Answers that are finished already.
@@ -159,8 +174,9 @@ class SlotEngine(Generic[Key]):
         del self._free[-len(rows) :]
         self.counts.prefills += 1
         self.counts.prefilled_rows += len(rows)
+        before = replace(self.counts)
         for slot, (key, prompt, _) in zip(slots, rows, strict=True):
-            self._writings[slot] = Writing(key, len(prompt.ids))
+            self._writings[slot] = Writing(key, len(prompt.ids), before)
         return self._write(dict(zip(slots, zip(first, is_finite, strict=True), strict=True)))
 
     @torch.inference_mode()
@@ -170,16 +186,11 @@ class SlotEngine(Generic[Key]):
         Returns:
           Answers that this finished.
         """
-        tokens, is_finite = self._run_step()
-        live = len(self._writings)
+        tokens, is_finite = self._run_step().tolist()
         self.counts.steps += 1
         self.counts.slot_steps += self.slots
-        self.counts.live_slot_steps += live
-        for writing in self._writings.values():
-            writing.slot_steps += self.slots
-            writing.live_slot_steps += live
-        new, finite = tokens.tolist(), is_finite.tolist()
-        return self._write({slot: (new[slot], finite[slot]) for slot in self._writings})
+        self.counts.live_slot_steps += len(self._writings)
+        return self._write({slot: (tokens[slot], bool(is_finite[slot])) for slot in self._writings})
 
     def _write(self, new: dict[int, tuple[int, bool]]) -> list[Writing[Key]]:
         finished = []
@@ -190,6 +201,7 @@ class SlotEngine(Generic[Key]):
             if not writing.ended:
                 writing.ids.append(token)
             if writing.ended or not is_finite or len(writing.ids) == self._max_new_tokens:
+                writing.occupancy = self.counts.occupancy_since(writing.before)
                 finished.append(writing)
                 del self._writings[slot]
                 self._free.append(slot)
@@ -202,12 +214,8 @@ class SlotEngine(Generic[Key]):
     def _embed(self, rows: Sequence[tuple[Key, Prompt, torch.Tensor]]) -> torch.Tensor:
         """Embeddings ``[N, P, hidden]`` of prompts with their pictures; short ones are filled up at the end."""
         device, dtype = self._decoder.device, self._decoder.dtype
-        pixels = torch.stack([pixels for _, _, pixels in rows])
-        if device.type == "cuda":
-            pixels = pixels.pin_memory()
-        features = self._model.get_image_features(
-            pixels.to(device, dtype, non_blocking=True), return_dict=True
-        ).pooler_output
+        pixels = torch.stack([pixels.to(device, dtype, non_blocking=True) for _, _, pixels in rows])
+        features = self._model.get_image_features(pixels, return_dict=True).pooler_output
         width = max(len(prompt.ids) for _, prompt, _ in rows)
         ids = [prompt.ids + prompt.ids[-1:] * (width - len(prompt.ids)) for _, prompt, _ in rows]
         embeddings = self._decoder.embedding(torch.tensor(ids, device=device))
@@ -216,35 +224,45 @@ class SlotEngine(Generic[Key]):
             embeddings[row, prompt.image_start : prompt.image_start + len(image)] = image
         return embeddings
 
-    def _run_step(self) -> tuple[torch.Tensor, torch.Tensor]:
-        if not self._use_graph:
-            return self._compute_step(1 + max(writing.position for writing in self._writings.values()))
-        if self._graph is None:
+    def _run_step(self) -> torch.Tensor:
+        """New tokens, and 1 where their logits were finite: int64 ``[2, slots]``. It has to be read before the next."""
+        if self._use_graph and self._graph is None:
             self._capture()
+        if self._graph is None:
+            return self._compute_step(1 + max(writing.position for writing in self._writings.values()))
         self._graph.replay()
         return self._graph_output
 
-    def _compute_step(self, reach: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """New tokens ``[slots]`` and whether their logits were finite ``[slots]``; moves every slot on."""
+    def _compute_step(self, reach: int | None = None) -> torch.Tensor:
+        """What `_run_step` returns; moves every slot on."""
         # A slot that is free goes on writing nonsense at its end, which nobody reads.
         self._positions.add_(1).clamp_(max=self._pools.length - 1)
         logits = self._decoder.step(self._tokens, self._positions, self._pools, reach)
         self._tokens.copy_(logits.argmax(dim=-1))
-        return self._tokens, logits.amax(dim=-1).isfinite()
+        return torch.stack((self._tokens, logits.amax(dim=-1).isfinite().long()))
 
     def _capture(self) -> None:
-        """Captures a step. The trial steps must leave no trace."""
+        """Captures a step, or finds that it cannot be captured. The trial steps leave no trace."""
         tokens, positions = self._tokens.clone(), self._positions.clone()
-        # They write behind each answer's end, where the real step writes again before anything reads it.
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(_WARM_UP_STEPS):
-                self._compute_step()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._graph_output = self._compute_step()
-        self._tokens.copy_(tokens)
-        self._positions.copy_(positions)
-        self._graph = graph
+        try:
+            with torch.cuda.device(self._decoder.device):
+                # They write behind each answer's end, where the real step writes again before anything reads it.
+                stream = torch.cuda.Stream()
+                stream.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(stream):
+                    for _ in range(_WARM_UP_STEPS):
+                        self._compute_step()
+                torch.cuda.current_stream().wait_stream(stream)
+                graph = torch.cuda.CUDAGraph()
+                # Other threads of the process use the device meanwhile; that must not end the capture.
+                with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                    self._graph_output = self._compute_step()
+            self._graph = graph
+        except Exception as error:
+            if is_out_of_memory(error) or is_device_lost(error):
+                raise
+            self._use_graph = False
+            _LOG.warning("a step cannot be captured as a CUDA graph, and is slower without: %s", describe_error(error))
+        finally:
+            self._tokens.copy_(tokens)
+            self._positions.copy_(positions)

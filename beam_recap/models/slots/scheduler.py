@@ -293,7 +293,7 @@ class SlotScheduler:
                 truncated=not writing.ended,
                 queue_s=row.started_at - row.asked_at,
                 decode_s=now - row.started_at,
-                occupancy=writing.live_slot_steps / writing.slot_steps if writing.slot_steps else None,
+                occupancy=writing.occupancy,
             )
             self._resolve(row, written)
 
@@ -306,4 +306,4 @@ class SlotScheduler:
             self._splits += 1
 
     def _log_less(self, what: str, count: int) -> None:
-        _LOG.warning("out of memory; %s from now on: %d (see --caption_slots)", what, count)
+        _LOG.warning("out of memory; %s from now on: %d (see --caption_batch_size)", what, count)
