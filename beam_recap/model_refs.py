@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beam_recap import ocr
-from beam_recap.config import RecapConfig
+from beam_recap.config import FILES_OF, RecapConfig
+from beam_recap.flag import ConfigError
+from beam_recap.model_files import MAX_HEAD_BYTES, ModelFilesError, local_copy, pinned, unpinned
 from beam_recap.schemas import Provenance
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRefs:
-    """Paths or names to load, None where a model is off."""
+    """Paths or names to load, None where a model is off. Remote paths are `pinned` to the files they mean now."""
 
     clip: str | None
     clip_pretrained: str | None
@@ -23,12 +25,12 @@ class ModelRefs:
 
     @classmethod
     def of(cls, config: RecapConfig) -> ModelRefs:
-        head = config.model_path("aesthetic_weights")
+        head = _to_load(config, "aesthetic_weights")
         return cls(
-            clip=config.model_path("clip_model"),
+            clip=_to_load(config, "clip_model"),
             clip_pretrained=config.clip_pretrained,
             aesthetic_head=head,
-            captioner=config.model_path("captioner"),
+            captioner=_to_load(config, "captioner"),
             provenance=Provenance(
                 clip_model=_clip_name(config),
                 aesthetic_model=None if head is None else _file_name(head),
@@ -44,6 +46,11 @@ def ocr_settings(config: RecapConfig) -> ocr.OCRSettings:
     return ocr.OCRSettings(full_text=config.max_ocr_boxes != 0)
 
 
+def _to_load(config: RecapConfig, flag: str) -> str | None:
+    path = config.model_path(flag)
+    return None if path is None else pinned(path, config.identity()[f"{flag}{FILES_OF}"])
+
+
 def _clip_name(config: RecapConfig) -> str | None:
     if config.clip_model is None or config.clip_pretrained is None:
         return _folder_name(config.clip_model)
@@ -57,9 +64,19 @@ def _captioner_name(config: RecapConfig) -> str | None:
 
 
 def _folder_name(model: str | None) -> str | None:
-    return Path(model).resolve().name if model is not None and Path(model).is_dir() else model
+    if model is None:
+        return None
+    return Path(model).resolve().name if Path(model).is_dir() else unpinned(model)
 
 
 def _file_name(path: str) -> str:
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return f"{Path(path).name}@{digest[:12]}"
+    """A head's file name and the start of its digest; a remote one is copied here for that."""
+    try:
+        copy = local_copy(path, "aesthetic_weights", max_bytes=MAX_HEAD_BYTES)
+    except ModelFilesError as error:
+        value = unpinned(path)
+        raise ConfigError(
+            "aesthetic_weights", value, str(error).removeprefix(f"--aesthetic_weights={value}: ")
+        ) from error
+    digest = hashlib.sha256(copy.read_bytes()).hexdigest()
+    return f"{copy.name}@{digest[:12]}"

@@ -22,6 +22,7 @@ def check_run(config: RecapConfig) -> None:
     if config.input:
         _check_input(config)
     _check_directory(config.output)
+    config.identity()  # looks at the models' files, whose problems are not the output's
     try:
         checkpoint.check(config)
     except checkpoint.CheckpointMismatch as error:

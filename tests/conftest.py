@@ -1,7 +1,22 @@
 """Set before anything is imported: no hub, no chatter, and no threads that fight over a few cores."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture
+def gcs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A `GcsServer` that ``gs://`` paths lead to; copies of model files go to ``tmp_path/cache``."""
+    from support.gcs_server import running_gcs
+
+    monkeypatch.setenv("BEAM_RECAP_CACHE", str(tmp_path / "cache"))
+    with running_gcs() as server:
+        yield server

@@ -20,11 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from beam_recap.isolation import ModelFailure
+from beam_recap.model_files import MAX_HEAD_BYTES, local_copy
 from beam_recap.models.runtime import WeightsMismatch, require_exact_weights
 from beam_recap.records import Reason
 
-# The published heads are 3.7 MB.
-MAX_FILE_BYTES = 64 << 20
 _HIDDEN = (1024, 128, 64, 16)
 _LINEAR_LAYERS = (0, 2, 4, 6, 7)
 _RELU_LAYERS = (0, 3, 6, 9, 11)
@@ -48,18 +47,19 @@ class AestheticHead:
 
     @classmethod
     def load(cls, path: str | Path) -> AestheticHead:
-        """Reads a ``.pth`` (nothing in it is executed) or ``.safetensors`` file.
+        """Reads a ``.pth`` (nothing in it is executed) or ``.safetensors`` file, local or remote (`local_copy`).
 
         Raises:
+          ModelFilesError: a remote file cannot be copied.
           FileNotFoundError: there is no such file.
           WeightsMismatch: the tensors are none of the known layouts, or not finite.
           ValueError: another kind of file, a V1 head, or a one-layer head without a scale.
         """
-        path = Path(path)
+        path = local_copy(str(path), "aesthetic_weights", max_bytes=MAX_HEAD_BYTES)
         if path.suffix not in (".pth", ".safetensors"):
             raise ValueError(f"aesthetic head {path.name}: it must be a .pth or .safetensors file.")
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise WeightsMismatch(f"aesthetic head {path.name}: larger than {MAX_FILE_BYTES >> 20} MiB, so not a head.")
+        if path.stat().st_size > MAX_HEAD_BYTES:
+            raise WeightsMismatch(f"aesthetic head {path.name}: larger than {MAX_HEAD_BYTES >> 20} MiB, so not a head.")
         tensors, metadata = _read_pth(path) if path.suffix == ".pth" else _read_safetensors(path)
         layers, is_relu = _layers_of(f"aesthetic head {path.name}", tensors, metadata)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
