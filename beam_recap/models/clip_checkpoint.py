@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beam_recap.model_files import local_copy, unpinned
+from beam_recap.models.clip_openai_layout import SUFFIXES, load_openai_layout
 from beam_recap.models.runtime import WeightsMismatch, quiet_transformers, require_exact_weights
+from beam_recap.remote_files import is_remote
 
 if TYPE_CHECKING:
     import torch
@@ -31,18 +34,27 @@ class LoadedClip:
 
 
 def load_clip(model: str, pretrained: str | None, device: torch.device, dtype: torch.dtype) -> LoadedClip:
-    """Loads by name and tag, or from a folder; see `ClipScorer.load`.
+    """Loads by name and tag, or from a folder or file, local or remote (`local_copy`); see `ClipScorer.load`.
 
     Raises:
+      ModelFilesError: a remote folder cannot be copied.
       FileNotFoundError, WeightsMismatch, ValueError: as `ClipScorer.load` says.
     """
     quiet_transformers()
-    if Path(model).is_dir():
+    if Path(unpinned(model)).suffix in SUFFIXES:
         if pretrained:
             raise ValueError(
-                f"--clip_model={model} is a folder with its own weights: --clip_pretrained={pretrained} does not apply."
+                f"--clip_model={unpinned(model)} is a file of weights: --clip_pretrained={pretrained} does not apply."
             )
-        return _load_folder(Path(model), device, dtype)
+        return _load_file(model, device, dtype)
+    if is_remote(model) or Path(model).is_dir():
+        if pretrained:
+            raise ValueError(
+                f"--clip_model={unpinned(model)} is a folder with its own weights: --clip_pretrained={pretrained} does "
+                "not apply."
+            )
+        folder = local_copy(model, "clip_model", first_of=_WEIGHTS)
+        return _load_folder(folder, unpinned(model) if is_remote(model) else folder.resolve().name, device, dtype)
     return _load_tag(model, pretrained, device, dtype)
 
 
@@ -76,7 +88,7 @@ def _load_tag(name: str, tag: str | None, device: torch.device, dtype: torch.dty
     return LoadedClip(_frozen(model), transform, open_clip.get_tokenizer(name), f"{name}/{tag}")
 
 
-def _load_folder(folder: Path, device: torch.device, dtype: torch.dtype) -> LoadedClip:
+def _load_folder(folder: Path, model_id: str, device: torch.device, dtype: torch.dtype) -> LoadedClip:
     import open_clip
 
     _check_config(folder)
@@ -87,7 +99,12 @@ def _load_folder(folder: Path, device: torch.device, dtype: torch.dtype) -> Load
             name, precision=_precision(dtype), device=device, load_weights=False, pretrained_text=False
         )
     _load_weights(model, weights)
-    return LoadedClip(_frozen(model), transform, open_clip.get_tokenizer(name), folder.resolve().name)
+    return LoadedClip(_frozen(model), transform, open_clip.get_tokenizer(name), model_id)
+
+
+def _load_file(path: str, device: torch.device, dtype: torch.dtype) -> LoadedClip:
+    model, transform, tokenizer = load_openai_layout(local_copy(path, "clip_model"))
+    return LoadedClip(_frozen(model).to(device, dtype), transform, tokenizer, Path(unpinned(path)).name)
 
 
 def _check_config(folder: Path) -> None:

@@ -27,7 +27,12 @@ class CaptionScore:
     """How well a caption fits an image."""
 
     score: float  # cosine in [-1, 1]; not scaled, not clipped
-    cut: bool  # the caption did not fit CLIP's context
+    lost: float  # the share of the caption's tokens that did not fit CLIP's context, [0, 1]
+
+    @property
+    def cut(self) -> bool:
+        """Whether some of the caption did not fit."""
+        return self.lost > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +40,13 @@ class ClipScore:
     """What CLIP says of one image and its caption."""
 
     score: float | None  # cosine in [-1, 1]; not scaled, not clipped; None without a caption
-    caption_cut: bool | None  # the caption did not fit CLIP's context; None without a caption
+    caption_lost: float | None  # the share of its tokens that did not fit CLIP's context; None without a caption
     embedding: np.ndarray  # of the image: float32 [D], unit length
+
+    @property
+    def caption_cut(self) -> bool | None:
+        """Whether some of the caption did not fit; None without a caption."""
+        return None if self.caption_lost is None else self.caption_lost > 0
 
 
 class ClipScorer:
@@ -74,10 +84,11 @@ class ClipScorer:
     def load(
         cls, model: str, pretrained: str | None, device: str = "auto", dtype: str = "auto", batch_size: int = 32
     ) -> ClipScorer:
-        """Loads a model by open_clip's name and pretrained tag, or from a local folder.
+        """Loads a model by open_clip's name and pretrained tag, from a folder, or from one file.
 
         Args:
-          model: an open_clip architecture (``"ViT-L-14"``), or a folder with open_clip_config.json and safetensors.
+          model: an open_clip architecture (``"ViT-L-14"``), a folder with open_clip_config.json and safetensors, or a
+            file in OpenAI's or LongCLIP's layout (`load_openai_layout`).
           pretrained: an open_clip tag (``"openai"``); None for a folder.
           device: see `pick_device`.
           dtype: of the towers, see `pick_dtype`; but ``"auto"`` is float16 on CUDA, in which openai/CLIP computed the
@@ -163,29 +174,29 @@ class ClipScorer:
     def _score_batch(self, rows: Sequence[tuple[np.ndarray, str | None]]) -> list[ClipScore | ModelFailure]:
         image_rows = self._embed_images([image for image, _ in rows])
         captions = [caption for _, caption in rows if caption is not None]
-        text_rows, cuts = self._embed_captions(captions)
-        texts = iter(zip(text_rows, cuts, strict=True))
+        text_rows, lost = self._embed_captions(captions)
+        texts = iter(zip(text_rows, lost, strict=True))
         results: list[ClipScore | ModelFailure] = []
         for embedding, (_, caption) in zip(image_rows, rows, strict=True):
-            score, cut = None, None
+            score, share = None, None
             if caption is not None:
-                text, cut = next(texts)
+                text, share = next(texts)
                 score = _cosine(embedding, text)
             if not np.isfinite(embedding).all():
                 results.append(ModelFailure(Reason.NON_FINITE, "the image embedding is not finite"))
             elif score is not None and not np.isfinite(score):
                 results.append(ModelFailure(Reason.NON_FINITE, "the caption's embedding is not finite"))
             else:
-                results.append(ClipScore(score, cut, embedding))
+                results.append(ClipScore(score, share, embedding))
         return results
 
     def _score_captions_batch(self, rows: Sequence[tuple[np.ndarray, str]]) -> list[CaptionScore | ModelFailure]:
-        text_rows, cuts = self._embed_captions([caption for _, caption in rows])
+        text_rows, lost = self._embed_captions([caption for _, caption in rows])
         results: list[CaptionScore | ModelFailure] = []
-        for (embedding, _), text, cut in zip(rows, text_rows, cuts, strict=True):
+        for (embedding, _), text, share in zip(rows, text_rows, lost, strict=True):
             score = _cosine(embedding, text)
             if np.isfinite(score):
-                results.append(CaptionScore(score, cut))
+                results.append(CaptionScore(score, share))
             else:
                 results.append(ModelFailure(Reason.NON_FINITE, "the cosine is not finite"))
         return results
@@ -201,13 +212,13 @@ class ClipScorer:
         pixels = torch.stack([self._transform(Image.fromarray(image)) for image in images])
         return self._at_one_shape(pixels.to(self._device, self._dtype), self._model.encode_image)
 
-    def _embed_captions(self, captions: Sequence[str]) -> tuple[np.ndarray, list[bool]]:
-        """Unit vectors, float32 ``[B, D]``, and whether each caption was cut."""
+    def _embed_captions(self, captions: Sequence[str]) -> tuple[np.ndarray, list[float]]:
+        """Unit vectors, float32 ``[B, D]``, and the share of each caption that was cut off."""
 
         if not captions:
             return np.empty((0, 0), np.float32), []
-        tokens, cuts = self._tokenizer(captions)
-        return self._at_one_shape(tokens.to(self._device), self._model.encode_text), cuts
+        tokens, lost = self._tokenizer(captions)
+        return self._at_one_shape(tokens.to(self._device), self._model.encode_text), lost
 
     def _at_one_shape(self, rows: torch.Tensor, encode: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
         """Unit vectors, float32 ``[B, D]``, of a batch filled up to the full size.

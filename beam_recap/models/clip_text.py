@@ -1,4 +1,4 @@
-"""Captions as CLIP's tokens, and whether they fit its context."""
+"""Captions as CLIP's tokens, and how much of them does not fit its context."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _CHARACTERS_PER_TOKEN = 32
 # open_clip's own tokenizer remembers every word that it has met, for ever.
 _MAX_REMEMBERED_WORDS = 100_000
+_SPECIAL_TOKENS = 2  # start and end; of OpenAI's 77 tokens 75 are a caption's
 
 
 class CaptionTokenizer:
@@ -27,32 +28,35 @@ class CaptionTokenizer:
             # Some training setups drop words at random where a text is too long. To score, it is cut at the end.
             tokenizer.reduction_fn = None
 
-    def __call__(self, captions: Sequence[str]) -> tuple[torch.Tensor, list[bool]]:
-        """Token ids, int64 ``[B, context]``, and for each caption whether some of its tokens did not fit.
+    def __call__(self, captions: Sequence[str]) -> tuple[torch.Tensor, list[float]]:
+        """Token ids, int64 ``[B, context]``, and the share of each caption's tokens that did not fit, [0, 1].
 
-        A caption that does not fit is cut at the end and keeps its end token, as open_clip does it.
+        A caption that does not fit is cut at the end and keeps its end token, as open_clip does it. Where a caption is
+        too long even to be read to its end, its rest is taken to have as many tokens per character as what was read.
         """
         limit = self._context * _CHARACTERS_PER_TOKEN
         shortened = [caption[:limit] for caption in captions]
         if self._is_simple and len(self._tokenizer.cache) > _MAX_REMEMBERED_WORDS:
             self._tokenizer.cache = dict(self._empty_cache)
         tokens: torch.Tensor = self._tokenizer(shortened)
-        lengths = self._simple_lengths(shortened, tokens) if self._is_simple else self._hf_lengths(shortened)
-        cuts = [
-            length > self._context or bool(caption[limit:].strip())
-            for caption, length in zip(captions, lengths, strict=True)
-        ]
-        return tokens, cuts
+        counts = self._simple_counts(shortened, tokens) if self._is_simple else self._hf_counts(shortened)
+        lost = []
+        for caption, count in zip(captions, counts, strict=True):
+            unread = len(caption.rstrip()) - limit
+            whole = count * (1 + unread / limit) if unread > 0 else count
+            kept = min(count, self._context - _SPECIAL_TOKENS)
+            lost.append(1 - kept / whole if whole > kept else float(unread > 0))
+        return tokens, lost
 
-    def _simple_lengths(self, captions: Sequence[str], tokens: torch.Tensor) -> list[int]:
-        """Tokens of each whole caption with start and end; counted again only where its row is full (0 is padding)."""
-        is_full = (tokens[:, -1] != 0).tolist()
+    def _simple_counts(self, captions: Sequence[str], tokens: torch.Tensor) -> list[int]:
+        """Tokens of each whole caption; counted again only where its row is full (0 is padding)."""
+        present = (tokens != 0).sum(dim=1).tolist()
         return [
-            len(self._tokenizer.encode(caption)) + 2 if full else 0
-            for caption, full in zip(captions, is_full, strict=True)
+            len(self._tokenizer.encode(caption)) if count == self._context else count - _SPECIAL_TOKENS
+            for caption, count in zip(captions, present, strict=True)
         ]
 
-    def _hf_lengths(self, captions: Sequence[str]) -> list[int]:
+    def _hf_counts(self, captions: Sequence[str]) -> list[int]:
         from open_clip.tokenizer import basic_clean, canonicalize_text
 
         tokenizer = self._tokenizer
@@ -63,4 +67,4 @@ class CaptionTokenizer:
         ids = tokenizer.tokenizer(
             [clean(caption) for caption in captions], add_special_tokens=not is_clips, truncation=False, verbose=False
         )["input_ids"]
-        return [len(row) + (3 if is_clips else 0) for row in ids]
+        return [len(row) + (1 if is_clips else -_SPECIAL_TOKENS) for row in ids]

@@ -137,9 +137,10 @@ def test_out_of_memory_halves_and_a_lost_device_is_fatal(clip_folder: Path, monk
 
 def longest_fit(tokenizer: CaptionTokenizer, word: str) -> int:
     """How many times ``word`` fits."""
-    cuts = tokenizer([" ".join([word] * n) for n in range(1, 120)])[1]
-    assert cuts == sorted(cuts)
-    return cuts.index(True)
+    lost = tokenizer([" ".join([word] * n) for n in range(1, 120)])[1]
+    assert lost == sorted(lost)
+    assert lost[0] == 0 and 0 < lost[-1] < 1
+    return next(index for index, share in enumerate(lost) if share)
 
 
 def test_cut_captions_with_a_hugging_face_tokenizer(clip_folder: Path, scorer: ClipScorer) -> None:
@@ -167,7 +168,9 @@ def test_endless_captions_take_no_endless_time_or_memory(monkeypatch: pytest.Mon
     theirs = open_clip.get_tokenizer("ViT-B-32")
     tokenizer = CaptionTokenizer(theirs)
     letters = np.random.default_rng(0).choice(list("abcdefghijklmnopqrstuvwxyz"), 1_000_000)
-    assert tokenizer(["".join(letters), "a" + " " * 100_000])[1] == [True, False]
+    endless, short, behind = tokenizer(["".join(letters), "a" + " " * 100_000, " " * 100_000 + "a"])[1]
+    assert 0.999 < endless < 1
+    assert (short, behind) == (0, 1)
     for start in range(0, 2000, 200):
         tokenizer(["".join(letters[i : i + 9]) for i in range(start, start + 200)])
         assert len(theirs.cache) <= 50 + 200 + 2
