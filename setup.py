@@ -59,6 +59,9 @@ setup(
     extras_require={
         # For tokenizers that are only a tokenizer.model; later ones do not go with Beam's protobuf.
         "convert": ["sentencepiece>=0.2,<0.2.3"],
+        # vLLM 0.32 asks for torch 2.13.0 and transformers < 5.20, so it needs overrides of these two; see the README.
+        # Earlier ones cannot import their LLaVA beside transformers 5.23; 0.33 asks for another pillow.
+        "vllm": ["accelerate>=1.1", "vllm>=0.32,<0.33"],
         "dev": [
             "build",
             "hypothesis",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from beam_recap.caption_hint import HINT_PLACE
 from beam_recap.flag import PRESET_VALUE, Flag
-from beam_recap.flag_values import choice, integer, matching, names, number, or_none, text
+from beam_recap.flag_values import choice, holding_once, integer, matching, names, number, or_none, text
 from beam_recap.names import CAPTION_FLAWS
 from beam_recap.prompts import RECAP_MAX_NEW_TOKENS, RECAP_PROMPT
 
@@ -16,7 +17,7 @@ CAPTION_FLAGS: tuple[Flag, ...] = (
         "caption",
         PRESET_VALUE,
         or_none(text),
-        "LLaVA-1.5 checkpoint in Hugging Face form: a folder, ID@REVISION, demo, or none.",
+        "LLaVA-1.5 checkpoint in Hugging Face form: a folder, local or gs://, ID@REVISION, demo, or none.",
     ),
     Flag(
         "caption_endpoint",
@@ -45,15 +46,24 @@ CAPTION_FLAGS: tuple[Flag, ...] = (
     ),
     Flag("caption_prompt", "caption", RECAP_PROMPT, text, "What the captioner is asked."),
     Flag(
+        "caption_hint",
+        "caption",
+        "none",
+        or_none(holding_once(HINT_PLACE, f"must hold {HINT_PLACE} exactly once; give a sentence with it, or none")),
+        "Shows a row's original caption to the captioner: a sentence that follows the prompt, with {caption} for the "
+        "caption. What looks like a special token is taken out, and long ones are cut.",
+    ),
+    Flag(
         "caption_max_new_tokens", "caption", str(RECAP_MAX_NEW_TOKENS), integer(1, 4096), "Longest caption, in tokens."
     ),
     Flag(
         "caption_engine",
         "caption",
         "auto",
-        choice("auto", "slots", "generate"),
+        choice("auto", "slots", "generate", "vllm"),
         "slots: captions are written in slots that are filled anew as they finish (LLaVA with LLaMA or Mistral). "
-        "generate: transformers' own, for any vision-language checkpoint. auto: slots where they can run it.",
+        "generate: transformers' own, for any vision-language checkpoint. vllm: vLLM, if it is installed. auto: slots "
+        "where they can run it, else generate.",
         False,
     ),
     Flag(
@@ -62,6 +72,23 @@ CAPTION_FLAGS: tuple[Flag, ...] = (
         "none",
         or_none(integer(1, 1024)),
         "Captions written at once; none: as many as suit the device (16 on a CPU, what fits the memory of a GPU).",
+        False,
+    ),
+    Flag(
+        "caption_quantization",
+        "caption",
+        "none",
+        or_none(choice("fp8")),
+        "fp8: the language model's matrix products in 8 bits, by the slots, on GPUs that have them (Ada, Hopper and "
+        "later). Captions differ a little.",
+    ),
+    Flag(
+        "captioner_copies",
+        "caption",
+        "none",
+        or_none(integer(1, 64)),
+        "Copies of the captioner per machine, which its worker processes share; none: one in each process, or on a "
+        "machine with GPUs one for each of them.",
         False,
     ),
     Flag(

@@ -7,6 +7,7 @@ import math
 import re
 from dataclasses import dataclass
 
+from beam_recap.caption_hint import HINT_PLACE
 from beam_recap.caption_quotes import normalised, outside_quotes
 from beam_recap.caption_repetition import MAX_CAPTION_CHARS
 from beam_recap.ocr.text_rate import words
@@ -22,10 +23,11 @@ _TEMPLATE = re.compile(
 _TEMPLATE_START = re.compile(r"\s{0,8}(?:(?i:user|assistant|human):|(?:user|assistant)[ \t]{0,2}\n)")
 _TEMPLATE_SIGNS = ("<", "[", "#", ":", "\n")  # one is in each
 _MAX_PROMPT_WORDS = 500
+_ONE_WORD = re.compile(r"\w\s*[:\uff1a]")
 _MIN_ECHO_WORDS = 6  # a shorter part of the prompt ("in this image") is said without thinking of it
 
 
-def is_prompt_echo(text: str, prompt: str) -> bool:
+def is_prompt_echo(text: str, prompt: str, hint: str | None = None) -> bool:
     """Whether the answer repeats the question, or words of a chat template leak into it.
 
     The question is repeated where at least half of its words, and at least six, stand in the answer in a row (upper and
@@ -35,20 +37,34 @@ def is_prompt_echo(text: str, prompt: str) -> bool:
     Args:
       text: the caption.
       prompt: the question, without the chat template.
+      hint: the sentence that followed it with an original caption in place of ``{caption}``: repeating what is before
+        or after the caption counts like repeating a question, repeating the caption does not. A single word
+        counts only where a colon follows it in the hint ("Hint:", not "A").
     """
     own_words = outside_quotes(text)
     if any(sign in own_words for sign in _TEMPLATE_SIGNS) and (
         _TEMPLATE_START.match(own_words) or _TEMPLATE.search(own_words)
     ):
         return True
-    echo = _echo_of(prompt)
     said = normalised(text[:MAX_CAPTION_CHARS])
+    return any(_repeats(said, question) for question in (prompt, *_parts_of(hint)))
+
+
+def _repeats(said: str, question: str) -> bool:
+    echo = _echo_of(question)
     if echo.sentence is not None:
         return echo.sentence.match(said) is not None
     if not any(word in said for word in echo.signs):
         return False
     said = f" {' '.join(words(said))} "
     return any(row in said for row in echo.rows)
+
+
+@functools.lru_cache(maxsize=64)
+def _parts_of(hint: str | None) -> tuple[str, ...]:
+    """What of the hint's sentence is a question's worth of words."""
+    parts = (hint or "").split(HINT_PLACE)
+    return tuple(part for part in parts if len(words(part)) > 1 or _ONE_WORD.search(part))
 
 
 @dataclass(frozen=True, slots=True)

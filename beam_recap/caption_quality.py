@@ -38,12 +38,14 @@ class CaptionQuality:
     unseen_quotes: list[str] | None  # None where OCR did not run
 
 
-def judge_caption(text: str, *, prompt: str, ocr_text: str | None) -> CaptionQuality:
+def judge_caption(text: str, *, prompt: str, hint: str | None = None, ocr_text: str | None) -> CaptionQuality:
     """Everything that the text alone tells; of a very long one its first 10,000 characters.
 
     Args:
       text: the caption.
-      prompt: the question that was asked, without a hint taken from the original caption: that one may be repeated.
+      prompt: the question that was asked.
+      hint: the sentence that was added to it, with ``{caption}`` for the original caption, which may be repeated; None
+        where the row had no hint.
       ocr_text: see `unseen_quotes`.
     """
     share = repetition(text)
@@ -51,7 +53,7 @@ def judge_caption(text: str, *, prompt: str, ocr_text: str | None) -> CaptionQua
         repetition=share,
         repetitive=share >= REPETITION_THRESHOLD,
         refusal=is_refusal(text),
-        prompt_echo=is_prompt_echo(text, prompt),
+        prompt_echo=is_prompt_echo(text, prompt, hint),
         unseen_quotes=unseen_quotes(text, ocr_text),
     )
 

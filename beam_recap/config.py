@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from beam_recap.demo import paths
-from beam_recap.files import absolute
+from beam_recap.files import absolute, join
 from beam_recap.fingerprints import fingerprint
 from beam_recap.flag import DEMO, PRESET_VALUE, ConfigError
 from beam_recap.flags import FLAGS
+from beam_recap.remote_files import RemoteError, exists, is_remote, list_files
 
 DEMO_OUTPUT = "beam-recap-demo"
 # LAION text-debiased 100M: CLIP > 0.3, aesthetic (V2 scale) > 4.5, no visible text. Source: its dataset card.
@@ -94,9 +95,12 @@ class RecapConfig:
     caption_endpoint_key: str | None
     caption_endpoint_requests: int
     caption_prompt: str
+    caption_hint: str | None
     caption_max_new_tokens: int
     caption_engine: str
     caption_batch_size: int | None
+    caption_quantization: str | None
+    captioner_copies: int | None
     reject_captions: tuple[str, ...]
     judge_endpoint: str | None
     judge_endpoint_model: str | None
@@ -139,6 +143,9 @@ class RecapConfig:
                 raise ConfigError("output", "", "is missing; give the directory that the dataset is to be written to")
             values["output"] = DEMO_OUTPUT
         values["output"] = values["output"].rstrip("/") or "/"
+        for name in _DEMO_PATHS:
+            if is_remote(values[name]):
+                values[name] = values[name].rstrip("/")
         config = cls(**values)
         config._check()
         return config
@@ -180,7 +187,7 @@ class RecapConfig:
 
     def _check_clip(self, model: str) -> None:
         is_folder = model != DEMO and ("/" in model or Path(model).is_dir())
-        if is_folder and not (Path(model) / "open_clip_config.json").is_file():
+        if is_folder and not _has_file("clip_model", model, "open_clip_config.json"):
             remedy = "is no folder with an open_clip_config.json; give a folder in open_clip's layout or a model name"
             raise ConfigError("clip_model", model, remedy)
         if not is_folder and model != DEMO and self.clip_pretrained is None:
@@ -216,7 +223,10 @@ class RecapConfig:
         for flag in _DEMO_PATHS:
             path = self.model_path(flag)
             # The same path with other weights in it is another model.
-            identity[f"{flag}{FILES_OF}"] = None if path is None else fingerprint(path)
+            try:
+                identity[f"{flag}{FILES_OF}"] = None if path is None else fingerprint(path)
+            except RemoteError as error:
+                raise ConfigError(flag, str(path), str(error)) from error
         return json.loads(json.dumps(identity))
 
     def digest(self) -> str:
@@ -228,13 +238,13 @@ class RecapConfig:
 def _check_head(path: str) -> None:
     if not path.endswith((".pth", ".safetensors")):
         raise ConfigError("aesthetic_weights", path, "is no .pth or .safetensors file; give the head's weight file")
-    if not Path(path).is_file():
+    if not _has_file("aesthetic_weights", path):
         raise ConfigError("aesthetic_weights", path, "does not exist; give the path of the head's weight file")
 
 
 def _check_captioner(captioner: str) -> None:
-    if Path(captioner).is_dir():
-        if not (Path(captioner) / "config.json").is_file():
+    if is_remote(captioner) or Path(captioner).is_dir():
+        if not _has_file("captioner", captioner, "config.json"):
             remedy = "holds no config.json; give a checkpoint folder in Hugging Face form"
             raise ConfigError("captioner", captioner, remedy)
     elif captioner.startswith((".", "/", "~")):
@@ -244,6 +254,21 @@ def _check_captioner(captioner: str) -> None:
             "is neither a folder nor a pinned hub id; give a checkpoint folder, or ID@REVISION with the full commit"
         )
         raise ConfigError("captioner", captioner, remedy)
+
+
+def _has_file(flag: str, place: str, name: str | None = None) -> bool:
+    """Whether there is a file ``place``, or ``name`` in the folder ``place``, which may be local or remote."""
+    path = place if name is None else join(place, name)
+    if not is_remote(place):
+        return Path(path).is_file()
+    try:
+        if exists(path):
+            return True
+        if name is not None and not list_files(place):
+            raise RemoteError("does not exist; give a folder that does")
+    except RemoteError as error:
+        raise ConfigError(flag, place, str(error)) from error
+    return False
 
 
 assert [f.name for f in dataclasses.fields(RecapConfig)] == [f.name for f in FLAGS]

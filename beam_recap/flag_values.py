@@ -103,6 +103,17 @@ def matching(pattern: str, remedy: str) -> Callable[[str], str]:
     return parse
 
 
+def holding_once(place: str, remedy: str) -> Callable[[str], str]:
+    """Text with a place to be filled in."""
+
+    def parse(value: str) -> str:
+        if value.count(place) != 1:
+            raise ValueError(remedy)
+        return value
+
+    return parse
+
+
 def as_text(value: Any) -> str:
     """The text that gives the value again: ``none`` for None and for no items, ``true``, items with commas."""
     if value is None or value in ((), []):

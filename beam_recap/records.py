@@ -25,12 +25,14 @@ class Stage(StrEnum):
     OCR = "ocr"
     CAPTION = "caption"
     RESCORE = "rescore"
+    CURATE = "curate"  # what only the whole dataset tells
 
 
 class Reason(StrEnum):
     """Why a row was rejected. The values are written to the `reason` column of ``rejected/``."""
 
     # read
+    PREFILTERED = "prefiltered"  # by what the source says of the row
     CORRUPT_SHARD = "corrupt_shard"
     MALFORMED_ROW = "malformed_row"
     MISSING_URL = "missing_url"
@@ -74,6 +76,12 @@ class Reason(StrEnum):
     LOW_CLIP_SCORE = "low_clip_score"
     LOW_AESTHETIC_SCORE = "low_aesthetic_score"
     HAS_TEXT = "has_text"
+    # the whole dataset
+    DUPLICATE_ROW = "duplicate_row"  # the same URL and caption
+    DUPLICATE_IMAGE = "duplicate_image"  # the same bytes
+    NEAR_DUPLICATE_IMAGE = "near_duplicate_image"  # nearly the same embedding
+    PLACEHOLDER_IMAGE = "placeholder_image"  # the same bytes under too many captions
+    SPAM_CAPTION = "spam_caption"  # over too many pictures
     # models
     EMPTY_RECAPTION = "empty_recaption"
     REPETITIVE_RECAPTION = "repetitive_recaption"
@@ -158,6 +166,7 @@ class Sample:
     recaption: str | None = None
     recaption_tokens: int | None = None  # new tokens, without the end token
     recaption_truncated: bool | None = None  # no end token within the limit
+    recaption_hinted: bool | None = None  # the captioner was shown the original caption; None if it never is
     recaption_repetition: float | None = None  # share that repeats itself, [0, 1]
     recaption_flags: tuple[str, ...] | None = None  # of `caption_quality.FLAGS`
     unseen_quotes: tuple[str, ...] | None = None  # quoted in the recaption, not seen by OCR; None if that did not run

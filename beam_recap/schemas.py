@@ -146,6 +146,7 @@ _EXTRA = (
     Column("co_embedded_text_rate", _FLOAT, _text_rate),
     Column("recaption_tokens", _INT, lambda s: s.recaption_tokens),
     Column("recaption_truncated", _BOOL, lambda s: s.recaption_truncated),
+    Column("recaption_hinted", _BOOL, lambda s: s.recaption_hinted),
     Column("recaption_repetition", _FLOAT, lambda s: s.recaption_repetition),
     Column("recaption_repetitive", _BOOL, _is_flagged("repetition")),
     Column("recaption_refusal", _BOOL, _is_flagged("refusal")),
@@ -187,7 +188,8 @@ _REJECTED_EXTRA = (
     Column("error_message", _STRING, error_message_of),
     *_known_by_then("http_status", "exif"),
     Column("recaption", _STRING, lambda r: r.sample.recaption),
-    *_known_by_then("recaption_tokens", "recaption_truncated", "recaption_repetition", "recaption_unseen_quotes"),
+    *_known_by_then("recaption_tokens", "recaption_truncated", "recaption_hinted"),
+    *_known_by_then("recaption_repetition", "recaption_unseen_quotes"),
 )
 
 

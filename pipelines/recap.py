@@ -140,13 +140,16 @@ def _stages(config: RecapConfig, refs: ModelRefs) -> list[tuple[str, beam.PTrans
     if config.makes_captions:
         captioner = CaptionModel(
             refs.captioner,
-            _caption_endpoint(config),
-            config.caption_prompt,
-            config.caption_max_new_tokens,
-            config.caption_engine,
-            config.caption_batch_size,
-            config.device,
-            config.dtype,
+            endpoint=_caption_endpoint(config),
+            prompt=config.caption_prompt,
+            hint=config.caption_hint,
+            max_new_tokens=config.caption_max_new_tokens,
+            engine=config.caption_engine,
+            batch_size=config.caption_batch_size,
+            quantization=config.caption_quantization,
+            device=config.device,
+            dtype=config.dtype,
+            copies=config.captioner_copies,
         )
         stages.append(("CaptionImage", CaptionImage(captioner, config.reject_captions)))
         if clip is not None:

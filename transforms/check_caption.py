@@ -31,11 +31,13 @@ class CheckCaption(beam.PTransform):
     Args:
       prompt: what the captioner was asked.
       reject: names of `caption_quality.FLAGS`.
+      hint: the sentence in which the captioner was shown original captions, with ``{caption}`` in their place.
     """
 
-    def __init__(self, prompt: str, reject: tuple[str, ...] = ()):
+    def __init__(self, prompt: str, reject: tuple[str, ...] = (), hint: str | None = None):
         super().__init__()
         self._prompt = prompt
+        self._hint = hint
         self._reject = reject
 
     def expand(self, outcomes: beam.PCollection) -> beam.PCollection:
@@ -46,7 +48,8 @@ class CheckCaption(beam.PTransform):
             return outcome
         # Where OCR stopped early, a quote that it did not see may well be there.
         ocr_text = outcome.ocr_text if outcome.ocr_complete else None
-        quality = judge_caption(outcome.recaption, prompt=self._prompt, ocr_text=ocr_text)
+        hint = self._hint if outcome.recaption_hinted else None
+        quality = judge_caption(outcome.recaption, prompt=self._prompt, hint=hint, ocr_text=ocr_text)
         flags = flags_of(quality, outcome.recaption_truncated)
         for flag in flags:
             Metrics.counter(NAMESPACE, f"captions_with_{flag}").inc()

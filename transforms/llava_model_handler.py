@@ -46,29 +46,38 @@ class LlavaModelHandler(ModelHandler[Sample, Outcome, "AnyCaptioner"]):
         device: str = "auto",
         dtype: str = "auto",
         prompt: str = RECAP_PROMPT,
+        hint: str | None = None,
         max_new_tokens: int = RECAP_MAX_NEW_TOKENS,
         engine: str = "auto",
         batch_size: int | None = None,
-        large_model: bool = False,
+        quantization: str | None = None,
+        large_model: bool | None = None,
+        model_copies: int | None = None,
     ):
         """
         Args:
           captioner: a checkpoint's folder, or ``ID@REVISION`` of the Hugging Face hub; not used with ``endpoint``.
-          endpoint: a server that captions; only ``prompt`` and ``max_new_tokens`` matter besides.
+          endpoint: a server that captions; only ``prompt``, ``hint`` and ``max_new_tokens`` matter besides.
           revision: the commit, where it is not part of ``captioner``.
           device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
           dtype: ``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
           prompt: what the model is asked about every image.
+          hint: a sentence that follows the prompt where a sample has a caption, with ``{caption}`` in its place.
           max_new_tokens: longest caption, tokens.
           engine: ``"slots"``, ``"generate"``, or ``"auto"``: slots where they can run the model.
           batch_size: captions written at once; None: as many as suit the device.
-          large_model: load one copy per machine, in a process of its own, instead of one per worker process.
+          quantization: ``"fp8"``, or None.
+          large_model: one copy per machine, which its worker processes share, instead of one in each; None: where it is
+            on a GPU, which no second copy would fit.
+          model_copies: copies per machine that its processes share in turn; None: one for each GPU.
         """
         # Equal on purpose: between different bounds Beam tries batch sizes out, and times the trials.
         if endpoint is not None:
             batch_size = endpoint.requests
         rows = _DEFAULT_ROWS if batch_size is None else min(_MAX_ROWS, _CALLS_OF * batch_size)
-        super().__init__(min_batch_size=rows, max_batch_size=rows, large_model=large_model)
+        super().__init__(min_batch_size=rows, max_batch_size=rows)
+        self._large_model = large_model
+        self._copies = model_copies
         self._endpoint = endpoint
         self._settings: dict[str, Any] = {
             "path_or_id": captioner,
@@ -76,22 +85,26 @@ class LlavaModelHandler(ModelHandler[Sample, Outcome, "AnyCaptioner"]):
             "device": device,
             "dtype": dtype,
             "prompt": prompt,
+            "hint": hint,
             "max_new_tokens": max_new_tokens,
             "engine": engine,
             "batch_size": batch_size,
+            "quantization": quantization,
         }
 
     def load_model(self) -> AnyCaptioner:
-        """The worker process's captioner, loaded by whoever asks first.
+        """The worker process's captioner, loaded by whoever asks first; of several copies, another one each time.
 
         Raises:
           ValueError, FatalModelError: as `load_captioner` and `EndpointCaptioner` say.
         """
         if self._endpoint is not None:
-            key = (self._endpoint, self._settings["prompt"], self._settings["max_new_tokens"])
+            key = (self._endpoint, *(self._settings[name] for name in ("prompt", "hint", "max_new_tokens")))
             return shared_model(("caption endpoint", *key), lambda: _ask_endpoint(*key))
         from beam_recap.models.load_captioner import load_captioner
 
+        if self.model_copies() > 1:
+            return load_captioner(**self._settings)
         return shared_model(("captioner", *self._settings.items()), lambda: load_captioner(**self._settings))
 
     def run_inference(
@@ -102,9 +115,49 @@ class LlavaModelHandler(ModelHandler[Sample, Outcome, "AnyCaptioner"]):
         Raises:
           FatalModelError: the device is gone.
         """
-        results = model.caption([sample.image for sample in batch])
+        hints = None if self._settings["hint"] is None else [sample.caption for sample in batch]
+        results = model.caption([sample.image for sample in batch], hints)
         _count(results, model.take_splits())
         return [_outcome(sample, result) for sample, result in zip(batch, results, strict=True)]
+
+    def share_model_across_processes(self) -> bool:
+        """Whether a machine's processes share the model. Asked on the worker, because it depends on its devices."""
+        if self._large_model is not None:
+            return self._large_model
+        return self._copies is not None or self._gpus() > 0
+
+    def model_copies(self) -> int:
+        """Copies per machine, where its processes share them. Asked on the worker."""
+        return self._copies or max(1, self._gpus())
+
+    def _gpus(self) -> int:
+        """How many GPUs of this machine the captioner is meant for."""
+        device: str = self._settings["device"]
+        if self._endpoint is not None or device == "cpu":
+            return 0
+        import torch
+
+        return torch.cuda.device_count() if device == "auto" else int(torch.cuda.is_available())
+
+    def update_model_path(self, model_path: str | None = None) -> None:
+        """The captioner to load from now on: what RunInference reads from its side input, if it was given one.
+
+        Raises:
+          ValueError: a server captions.
+        """
+        if not model_path:
+            return
+        if self._endpoint is not None:
+            raise ValueError(f"the captioner is a server, {self._endpoint.url}; there is no model to change")
+        self._settings |= {"path_or_id": model_path, "revision": None}
+
+    def get_resource_hints(self) -> dict[str, Any]:
+        """None: a GPU that only the inference step asks for parts it from the step that makes its batches.
+
+        Whole lists of pictures would then travel between two pools of workers. Ask for it on the whole composite:
+        ``CaptionImage(...).with_resource_hints(accelerator=...)``.
+        """
+        return {}
 
     def get_num_bytes(self, batch: Sequence[Sample]) -> int:
         """Bytes of pixels (Beam's own way is to pickle the batch)."""
@@ -115,7 +168,7 @@ class LlavaModelHandler(ModelHandler[Sample, Outcome, "AnyCaptioner"]):
         return NAMESPACE
 
 
-def _ask_endpoint(endpoint: EndpointSettings, prompt: str, max_new_tokens: int) -> AnyCaptioner:
+def _ask_endpoint(endpoint: EndpointSettings, prompt: str, hint: str | None, max_new_tokens: int) -> AnyCaptioner:
     from beam_recap.models.chat_endpoint import ChatEndpoint
     from beam_recap.models.endpoint_captioner import EndpointCaptioner
 
@@ -126,7 +179,7 @@ def _ask_endpoint(endpoint: EndpointSettings, prompt: str, max_new_tokens: int) 
         api_key_variable=endpoint.key_variable,
         concurrency=endpoint.requests,
     )
-    return EndpointCaptioner(server, prompt)
+    return EndpointCaptioner(server, prompt, hint)
 
 
 def _count(results: Sequence[Caption | ModelFailure], splits: int) -> None:
@@ -166,4 +219,5 @@ def _outcome(sample: Sample, result: Any) -> Outcome:
         recaption=result.text,
         recaption_tokens=result.tokens,
         recaption_truncated=result.truncated,
+        recaption_hinted=result.hinted,
     )

@@ -7,6 +7,8 @@ from typing import Any
 
 import jinja2
 
+from beam_recap.caption_hint import HINT_PLACE
+
 # LLaMA-3's end of turn. Its base checkpoints name only <|end_of_text|> as their end.
 _END_OF_TURN = "<|eot_id|>"
 # What LLaVA-1.5 was trained to read, for checkpoints whose own template is missing or knows no pictures: LLaMA-3's form
@@ -24,36 +26,64 @@ class RenderedPrompt:
 
     text: str  # holds the image token once
     add_special_tokens: bool  # whether the tokenizer must add the begin token, because the template did not
+    # The same with a hint, before and after the place of a row's original caption; None where no hint was asked for.
+    around_hint: tuple[str, str] | None = None
 
 
-def render_prompt(processor: Any, prompt: str) -> RenderedPrompt:
+def render_prompt(processor: Any, prompt: str, hint: str | None = None) -> RenderedPrompt:
     """Puts one picture and ``prompt`` into the chat template.
 
-    Special tokens that are written out in ``prompt`` are dropped: an ``<image>`` too many fails every row, and an end
-    of turn would end it.
+    Special tokens that are written out in ``prompt`` or ``hint`` are dropped: an ``<image>`` too many fails every row,
+    and an end of turn would end it.
+
+    Args:
+      processor: the checkpoint's.
+      prompt: what the model is asked, in plain words.
+      hint: a sentence that follows on a line of its own where a row has an original caption; holds ``{caption}`` once.
+        The template sees it with this word only, never with a caption.
 
     Raises:
-      ValueError: an empty prompt, or a chat template that gives two image tokens or two begin tokens.
+      ValueError: an empty prompt, a chat template that gives two image tokens or two begin tokens, a hint without
+        exactly one ``{caption}``, or a template that shows the hint otherwise than as a line after the prompt.
     """
     tokenizer = processor.tokenizer
     image_token = str(processor.image_token)
-    words = without_special_tokens(prompt, [*_special_tokens(tokenizer), image_token]).strip()
+    words = without_special_tokens(prompt, special_tokens(processor)).strip()
     if not words:
         raise ValueError(f"--caption_prompt={prompt}: no words are left without its special tokens.")
-    text = _from_template(processor, words)
-    if image_token not in text:
-        form = _LLAMA_3 if _END_OF_TURN in tokenizer.get_vocab() else _VICUNA
-        text = form.format(begin=tokenizer.bos_token or "", image=image_token, prompt=words)
+    text = _render(processor, words)
     if text.count(image_token) != 1 or words not in text:
         raise ValueError(
             f"The captioner's chat template must give {image_token} once, and the prompt; it gives {text!r}."
         )
+    around_hint = None if hint is None else _render_around_hint(processor, words, text, hint)
     begin = tokenizer.bos_token_id
     for add_special_tokens in (False, True):
         ids = tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"]
         if begin is None or ids.count(begin) == 1:
-            return RenderedPrompt(text, add_special_tokens)
+            return RenderedPrompt(text, add_special_tokens, around_hint)
     raise ValueError(f"The captioner's prompt must begin with one {tokenizer.bos_token}; it is {text!r}.")
+
+
+def _render(processor: Any, words: str) -> str:
+    text = _from_template(processor, words)
+    if str(processor.image_token) in text:
+        return text
+    tokenizer = processor.tokenizer
+    form = _LLAMA_3 if _END_OF_TURN in tokenizer.get_vocab() else _VICUNA
+    return form.format(begin=tokenizer.bos_token or "", image=processor.image_token, prompt=words)
+
+
+def _render_around_hint(processor: Any, words: str, plain: str, hint: str) -> tuple[str, str]:
+    """The whole prompt before and after the place of the caption."""
+    sentence = without_special_tokens(hint, special_tokens(processor)).strip()
+    if sentence.count(HINT_PLACE) != 1 or HINT_PLACE in words:
+        raise ValueError(f"--caption_hint={hint}: it must hold {HINT_PLACE} once, and --caption_prompt must not.")
+    text = _render(processor, f"{words}\n{sentence}")
+    if text.count(HINT_PLACE) != 1 or text.replace(f"\n{sentence}", "") != plain:
+        raise ValueError(f"--caption_hint={hint}: the captioner's chat template does not add it to the prompt's end.")
+    before, _, after = text.partition(HINT_PLACE)
+    return before, after
 
 
 def _from_template(processor: Any, words: str) -> str:
@@ -92,7 +122,9 @@ def end_token_ids(model: Any, tokenizer: Any) -> list[int]:
     return sorted(int(i) for i in ids)
 
 
-def _special_tokens(tokenizer: Any) -> list[str]:
+def special_tokens(processor: Any) -> list[str]:
+    """What must not stand in a text from outside: the tokenizer's special tokens and the image token, longest first."""
+    tokenizer = processor.tokenizer
     added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
-    # Longest first, and no empty one, which would never be used up.
-    return sorted({*added, *tokenizer.all_special_tokens} - {""}, key=len, reverse=True)
+    # No empty one, which would never be used up.
+    return sorted({*added, *tokenizer.all_special_tokens, str(processor.image_token)} - {""}, key=len, reverse=True)

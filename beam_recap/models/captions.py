@@ -38,13 +38,25 @@ class Caption:
     tokens: int | None  # new tokens, without the end token; None where a server does not tell
     truncated: bool  # no end token within the limit
     trace: Trace | None = field(default=None, compare=False)
+    hinted: bool | None = None  # the original caption was shown as a hint; None where the captioner shows none
 
 
 class AnyCaptioner(Protocol):
     """The public methods of every captioner. Only these are called, so it may be a proxy of one in another process."""
 
-    def caption(self, images: Sequence[np.ndarray]) -> list[Caption | ModelFailure]:
-        """One caption or failure per picture (RGB, uint8 ``[H, W, 3]``), in order."""
+    def caption(
+        self, images: Sequence[np.ndarray], hints: Sequence[str | None] | None = None
+    ) -> list[Caption | ModelFailure]:
+        """One caption or failure per picture (RGB, uint8 ``[H, W, 3]``), in order.
+
+        Args:
+          images: the pictures.
+          hints: their original captions as they came, None for a picture without; only for a captioner that was made
+            with a hint.
+
+        Raises:
+          ValueError: not as many hints as pictures, or hints for a captioner that shows none.
+        """
 
     def take_splits(self) -> int:
         """How often memory ran out, and less was tried at once, since this was last asked."""
@@ -56,14 +68,31 @@ def check_image(image: np.ndarray) -> None:
         raise ValueError(f"a picture must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
 
 
+def hints_of(
+    images: Sequence[np.ndarray], hints: Sequence[str | None] | None, takes_hints: bool
+) -> Sequence[str | None]:
+    """One hint or None per picture.
+
+    Raises:
+      ValueError: not as many hints as pictures, or hints for a captioner that shows none.
+    """
+    if hints is None:
+        return [None] * len(images)
+    if not takes_hints:
+        raise ValueError("this captioner was made without a hint; it cannot show original captions")
+    if len(hints) != len(images):
+        raise ValueError(f"there are {len(hints)} hints for {len(images)} pictures")
+    return hints
+
+
 def make_caption(
-    tokenizer: Any, ids: Sequence[int], truncated: bool, trace: Trace | None = None
+    tokenizer: Any, ids: Sequence[int], truncated: bool, trace: Trace | None = None, hinted: bool | None = None
 ) -> Caption | ModelFailure:
     """A caption of new token ids, without the end token."""
     text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
     if not text:
         return ModelFailure(Reason.EMPTY_RECAPTION, f"{len(ids)} new tokens, no text")
-    return Caption(text, len(ids), truncated, trace)
+    return Caption(text, len(ids), truncated, trace, hinted)
 
 
 def check_on_grey(model_id: str, dtype: Any, is_finite_on: Callable[[np.ndarray], bool]) -> None:

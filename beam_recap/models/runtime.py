@@ -18,7 +18,9 @@ class WeightsMismatch(ValueError):
 
 
 def pick_device(name: str) -> torch.device:
-    """The device called ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+    """The device called ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+
+    ``"auto"`` is a GPU if there is one; of several the one with most memory free, so that copies of a model spread.
 
     Raises:
       ValueError: the name is none of these, or this machine has no such device.
@@ -29,7 +31,11 @@ def pick_device(name: str) -> torch.device:
     if name not in ("auto", "cpu", "cuda") and not (kind == "cuda" and number.isascii() and number.isdigit()):
         raise ValueError(f'--device={name}: it must be "auto", "cpu", "cuda" or "cuda:N".')
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        count = torch.cuda.device_count()
+        if count > 1:
+            torch.cuda.empty_cache()  # what this process keeps for later counts as taken
+            return torch.device(f"cuda:{max(range(count), key=lambda number: torch.cuda.mem_get_info(number)[0])}")
+        return torch.device("cuda" if count else "cpu")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise ValueError(
             f"--device={name}: this machine has {torch.cuda.device_count()} CUDA devices; use --device=auto."

@@ -157,6 +157,11 @@ def _models(facts: RunFacts) -> str:
             f"\n\nThe captioner was asked, decoding greedily with at most {facts.config['caption_max_new_tokens']} new "
             f"tokens:\n\n{_fenced(facts.config['caption_prompt'], 'text')}"
         )
+        if (hint := facts.config["caption_hint"]) is not None:
+            text += (
+                "\n\nWhere a row had an original caption, the question went on with it, so that the new caption may "
+                f"repeat its words and its errors:\n\n{_fenced(hint, 'text')}"
+            )
     return text
 
 

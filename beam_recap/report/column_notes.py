@@ -79,6 +79,7 @@ COLUMN_NOTES = {
     "co_embedded_text_rate": "Share of the original caption's words that are also visible text, in [0, 1].",
     "recaption_tokens": "Tokens of the new caption.",
     "recaption_truncated": "Whether the new caption reached the longest length and may end mid-sentence.",
+    "recaption_hinted": "Whether the captioner was shown the original caption; null in runs without --caption_hint.",
     "recaption_clip_score": _RECAPTION_SIMILARITY,
     "recaption": "The new caption.",
     "recaption_repetition": "How much of the new caption repeats itself, 0 to 1 (4-grams; Welleck et al. 2019).",

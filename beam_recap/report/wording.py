@@ -17,8 +17,10 @@ STAGE_TITLES = {
     "ocr": "Visible text",
     "caption": "Caption",
     "rescore": "Score the caption",
+    "curate": "Compare with other rows",
 }
 REASON_WORDS = {
+    Reason.PREFILTERED: "what the input says of the row",
     Reason.CORRUPT_SHARD: "the input file could not be read",
     Reason.MALFORMED_ROW: "the row could not be read",
     Reason.MISSING_URL: "no URL",
@@ -57,6 +59,11 @@ REASON_WORDS = {
     Reason.LOW_CLIP_SCORE: "picture and caption do not fit well enough",
     Reason.LOW_AESTHETIC_SCORE: "aesthetic score not high enough",
     Reason.HAS_TEXT: "visible text in the picture",
+    Reason.DUPLICATE_ROW: "another row has the same URL and caption",
+    Reason.DUPLICATE_IMAGE: "another row has the same picture",
+    Reason.NEAR_DUPLICATE_IMAGE: "another row has nearly the same picture",
+    Reason.PLACEHOLDER_IMAGE: "the same picture goes with too many captions",
+    Reason.SPAM_CAPTION: "the same caption goes with too many pictures",
     Reason.REPETITIVE_RECAPTION: "the new caption repeats itself",
     Reason.REFUSAL: "the captioner refused",
     Reason.PROMPT_ECHO: "the new caption repeats the question",

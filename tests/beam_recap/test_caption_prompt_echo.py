@@ -76,6 +76,39 @@ def test_other_prompts(text: str, prompt: str, expected: bool) -> None:
     assert is_prompt_echo(text, prompt) is expected
 
 
+LONG = "Its alt text, which may be wrong, is: {caption}. Use the names in it if they fit the image."
+
+
+@pytest.mark.parametrize(
+    ("text", "hint", "expected"),
+    [
+        ("Its alt text, which may be wrong, is: Western Kingbird. A bird.", LONG, True),
+        ("A sign with alt text that may be wrong, is it?", LONG, False),
+        ("A bird. ITS ALT TEXT WHICH MAY BE wrong: Kingbird.", LONG, True),
+        ("A bird. Use the names in it if they fit the image.", LONG, True),
+        ("A Western Kingbird on a wire.", LONG, False),
+        ("A bird whose names fit the image.", LONG, False),
+        ("Alt text: Western Kingbird. A bird.", "Alt text: {caption}", True),
+        ("A page with the words alt text: Kingbird.", "Alt text: {caption}", False),
+        ("Hint: Western Kingbird", "Hint: {caption}", True),
+        ("A: the first of three signs.", "A {caption}", False),
+        ('A "stop" sign.', "A {caption}", False),
+        ("A bird.", "{caption}", False),
+        ("A bird.", "({caption})", False),
+        ("caption", "What is {caption}?", False),
+        ("原标题：一只鸟", "原标题：{caption}", True),
+    ],
+)
+def test_hints(text: str, hint: str, expected: bool) -> None:
+    assert is_prompt_echo(text, RECAP_PROMPT, hint) is expected
+    assert not is_prompt_echo(text, RECAP_PROMPT)
+
+
+def test_the_caption_in_a_hint_may_be_repeated() -> None:
+    caption = "western kingbird on a wire in the morning sun of Arizona"
+    assert not is_prompt_echo(f"A {caption}, seen from below.", RECAP_PROMPT, LONG)
+
+
 @given(st.text(max_size=60), ANY_TEXT)
 def test_a_repeated_prompt_is_an_echo_whatever_follows(prompt: str, rest: str) -> None:
     assert is_prompt_echo(f"{RECAP_PROMPT} {rest}", RECAP_PROMPT)

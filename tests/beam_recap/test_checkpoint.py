@@ -127,6 +127,7 @@ FULL = sample(
     recaption="A cat.",
     recaption_tokens=0,
     recaption_truncated=True,
+    recaption_hinted=False,
     recaption_repetition=0.5,
     recaption_flags=("repetition", "truncated"),
     unseen_quotes=("sale", "50 %"),

@@ -156,6 +156,8 @@ REFUSALS = [
     ("captioner", "owner/model", "ID@REVISION"),
     ("captioner", "owner/model@", "ID@REVISION"),
     ("captioner", "owner/model@main", "ID@REVISION"),
+    ("caption_hint", "Look at its alt text.", "give a sentence with it, or none"),
+    ("caption_hint", "{caption} or {caption}", "must hold {caption} exactly once"),
 ]
 
 
@@ -228,6 +230,7 @@ NOT_IDENTITY = {
     "judge_endpoint_key",
     "caption_engine",
     "caption_batch_size",
+    "captioner_copies",
     "device",
     "retry",
     "keep_checkpoint",
@@ -277,11 +280,14 @@ OTHER_VALUES = {
     "max_ocr_boxes": "2",
     "captioner": "none",
     "caption_prompt": "What is this?",
+    "caption_hint": "Its alt text: {caption}",
     "caption_max_new_tokens": "5",
     "caption_endpoint_requests": "2",
     "judge_sample": "0.5",
     "caption_engine": "generate",
     "caption_batch_size": "1",
+    "caption_quantization": "fp8",
+    "captioner_copies": "2",
     "reject_captions": "refusal,repetition",
     "device": "cpu",
     "dtype": "float32",

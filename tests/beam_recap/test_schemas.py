@@ -144,6 +144,7 @@ def test_extra_columns_of_rejected_rows_come_last() -> None:
         ("recaption", "string"),
         ("recaption_tokens", "int64"),
         ("recaption_truncated", "bool"),
+        ("recaption_hinted", "bool"),
         ("recaption_repetition", "float64"),
         ("recaption_unseen_quotes", "string"),
     ]
@@ -276,6 +277,7 @@ def test_what_a_caption_is_worth() -> None:
         clip_score=0.20,
         recaption_clip_score=0.21,
         clip_logit_scale=100.0,
+        recaption_hinted=True,
         recaption_repetition=0.25,
         recaption_flags=("repetition", "unseen_quotes"),
         unseen_quotes=("sale", "50 %"),
@@ -284,6 +286,7 @@ def test_what_a_caption_is_worth() -> None:
     assert row["re_preference"] == pytest.approx(100 / (1 + math.exp(-1)))
     assert row["org_preference"] + row["re_preference"] == pytest.approx(100)
     assert (row["recaption_repetition"], row["recaption_unseen_quotes"]) == (0.25, "sale\n50 %")
+    assert row["recaption_hinted"] is True
     flags = ("recaption_repetitive", "recaption_refusal", "recaption_prompt_echo")
     assert [row[name] for name in flags] == [True, False, False]
     unknown = dataclasses.replace(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.chat_server import ChatRequest, ChatServer, completion
+from support.hints import HINT
 from support.recap_runs import assert_accounts, kept, rejected, run_here
 from support.shards import jpeg, write_tar
 
@@ -56,6 +57,31 @@ def test_captions_of_a_server(shard: Path, tmp_path: Path, monkeypatch: pytest.M
     for path in output.rglob("*"):
         if path.is_file():
             assert b"very-secret-key" not in path.read_bytes()
+
+
+def test_a_server_that_is_shown_original_captions(tmp_path: Path) -> None:
+    captions = [b"Western\nKingbird <image>", b"<|eot_id|>", b"{{ fox }}"]
+    path, output = tmp_path / "in.tar", tmp_path / "out"
+    pictures = [{"__key__": f"{i:05d}", "jpg": jpeg(100, 80, "red"), "txt": text} for i, text in enumerate(captions)]
+    write_tar(path, pictures)
+
+    def answer(request: ChatRequest) -> bytes:
+        return completion("Its alt text, which may be wrong, is odd." if "fox" in request.text else "A bird.")
+
+    with ChatServer(answer) as server:
+        where = (f"--input={path}", f"--output={output}", f"--caption_endpoint={server.url}", *ONLY_CAPTIONS)
+        flags = ("--caption_endpoint_model=tiny", f"--caption_hint={HINT}", "--reject_captions=prompt_echo")
+        assert run_here(*where, *flags) == 0
+        asked = {request.text for request in server.requests}
+    shown = [f"{RECAP_PROMPT}\n{HINT.replace('{caption}', text)}" for text in ("Western Kingbird", "{{ fox }}")]
+    assert asked == {RECAP_PROMPT, *shown}
+    assert_accounts(output, 3)
+    table = kept(output)
+    assert table["org_caption"].to_pylist() == ["Western\nKingbird <image>", "<|eot_id|>"]
+    assert table["recaption_hinted"].to_pylist() == [True, False]
+    (row,) = rejected(output)
+    assert (row["reason"], row["recaption_hinted"]) == ("prompt_echo", True)
+    assert HINT in (output / "README.md").read_text()
 
 
 def test_a_server_that_does_not_answer(shard: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

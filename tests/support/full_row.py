@@ -44,6 +44,7 @@ FULL = Sample(
     recaption="A red circle.",
     recaption_tokens=4,
     recaption_truncated=False,
+    recaption_hinted=True,
     recaption_repetition=0.25,
     recaption_flags=("unseen_quotes",),
     unseen_quotes=("sale",),

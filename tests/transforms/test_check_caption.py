@@ -65,6 +65,21 @@ def test_what_has_no_caption_passes() -> None:
     assert judge(rejection, *CAPTION_FLAWS) is rejection
 
 
+@pytest.mark.parametrize(
+    ("recaption", "hinted", "is_echo"),
+    [
+        ("Its alt text, which may be wrong, is a bird. A bird on a wire.", True, True),
+        ("Its alt text, which may be wrong, is a bird. A bird on a wire.", False, False),
+        ("A Western Kingbird on a wire.", True, False),
+        (f"{RECAP_PROMPT} A bird.", False, True),
+    ],
+)
+def test_an_echo_of_a_hint_that_was_shown(recaption: str, hinted: bool, is_echo: bool) -> None:
+    check = CheckCaption(RECAP_PROMPT, ("prompt_echo",), hint="Its alt text, which may be wrong, is: {caption}")
+    row = sample(recaption, caption="Western Kingbird on a wire in the sun", recaption_hinted=hinted)
+    assert isinstance(check._check(row), Rejection) == is_echo
+
+
 def test_flags_are_counted() -> None:
     rows = [sample(BAD["refusal"][0]), sample(GOOD), sample(BAD["refusal"][0])]
     pipeline = beam.Pipeline()

@@ -1,24 +1,34 @@
 from __future__ import annotations
 
+import json
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import pytest
 import torch
 from apache_beam.ml.inference.base import RunInference
+from support import captioning_processes
 from support.collected import run_and_collect
 from support.untrained_models import noise_images, save_untrained_llava
 
 from beam_recap.isolation import ModelFailure
 from beam_recap.models.captioner import Caption, Captioner
+from beam_recap.models.endpoint_settings import EndpointSettings
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
+from transforms.caption_image import CaptionImage, CaptionModel
 from transforms.llava_model_handler import LlavaModelHandler
 
 LIMIT = 16
 MARK = np.uint8([1, 2, 3])
+SERVER = EndpointSettings("http://localhost:1/v1", "model")
 
 
 @pytest.fixture(scope="session")
@@ -69,13 +79,13 @@ def test_one_bad_row_costs_nobody_else(
 ) -> None:
     generate, sizes = Captioner._generate, []
 
-    def faulty(self: Captioner, images: Sequence[np.ndarray], max_new_tokens: int | None = None) -> Any:
+    def faulty(self: Captioner, images: Sequence[np.ndarray], *arguments: Any, **options: Any) -> Any:
         sizes.append(len(images))
         if len(images) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         if any((image[0, 0] == MARK).all() for image in images):
             raise error
-        return generate(self, images, max_new_tokens)
+        return generate(self, images, *arguments, **options)
 
     images = noise_images(11)
     images[5][0, 0] = MARK
@@ -99,8 +109,11 @@ class _Proxy:
     def __init__(self, results: list[Caption | ModelFailure]):
         self._results = results
 
-    def caption(self, images: Sequence[np.ndarray]) -> list[Caption | ModelFailure]:
-        pickle.loads(pickle.dumps(images))
+    def caption(
+        self, images: Sequence[np.ndarray], hints: Sequence[str | None] | None = None
+    ) -> list[Caption | ModelFailure]:
+        pickle.loads(pickle.dumps((images, hints)))
+        self.hints = hints
         results: list[Caption | ModelFailure] = pickle.loads(pickle.dumps(self._results))
         return results
 
@@ -119,17 +132,129 @@ def test_only_what_any_captioner_has_is_called_on_the_model() -> None:
         LlavaModelHandler("folder").run_inference(rows + samples(noise_images(1)), model)
 
 
+def test_original_captions_are_handed_over_where_they_are_asked_for() -> None:
+    captions = ["a red fox <image>", None]
+    rows = [replace(row, caption=text) for row, text in zip(samples(noise_images(2)), captions, strict=True)]
+    model: Any = _Proxy([Caption("a cat", 3, False, hinted=True), Caption("a dog", 3, False, hinted=False)])
+    shown = LlavaModelHandler("folder", hint="Its alt text: {caption}").run_inference(rows, model)
+    assert model.hints == captions
+    assert [row.recaption_hinted for row in shown] == [True, False]  # type: ignore[union-attr]
+    model._results = [Caption("a cat", 3, False)] * 2
+    not_shown = LlavaModelHandler("folder").run_inference(rows, model)
+    assert model.hints is None
+    assert [row.recaption_hinted for row in not_shown] == [None, None]  # type: ignore[union-attr]
+
+
 def test_what_beam_asks() -> None:
     handler = LlavaModelHandler("folder", batch_size=5)
     assert handler.batch_elements_kwargs() == {"min_batch_size": 20, "max_batch_size": 20}
     assert LlavaModelHandler("folder", batch_size=300).batch_elements_kwargs()["max_batch_size"] == 512
     assert LlavaModelHandler("folder", batch_size=600).batch_elements_kwargs()["max_batch_size"] == 512
     assert handler.get_metrics_namespace() == "CaptionImage"
-    assert handler.share_model_across_processes() is False
-    assert LlavaModelHandler("folder", large_model=True).share_model_across_processes() is True
     rows = samples([np.zeros((4, 5, 3), np.uint8), np.zeros((1, 1, 3), np.uint8)])
     assert handler.get_num_bytes(rows) == 63
     assert isinstance(pickle.loads(pickle.dumps(handler)), LlavaModelHandler)
+
+
+@pytest.mark.parametrize(
+    ("settings", "gpus", "is_shared", "copies"),
+    [
+        ({}, 0, False, 1),
+        ({}, 1, True, 1),
+        ({}, 4, True, 4),
+        ({"device": "cpu"}, 4, False, 1),
+        ({"device": "cuda:1"}, 4, True, 1),
+        ({"large_model": True}, 0, True, 1),
+        ({"large_model": False}, 1, False, 1),
+        ({"model_copies": 2}, 0, True, 2),
+        ({"model_copies": 2}, 1, True, 2),
+        ({"endpoint": SERVER}, 1, False, 1),
+    ],
+)
+def test_processes_share_what_no_second_copy_would_fit(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], gpus: int, is_shared: bool, copies: int
+) -> None:
+    """Decided on the worker: where the handler is made there need be no GPU."""
+    handler = pickle.loads(pickle.dumps(LlavaModelHandler("folder", **settings)))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    assert handler.share_model_across_processes() is is_shared
+    assert handler.model_copies() == copies
+
+
+def test_worker_processes_share_one_copy(llava_folder: Path, tmp_path: Path) -> None:
+    """Two real worker processes: one load on the whole machine, and the captions of one process alone."""
+    noted = tmp_path / "noted.jsonl"
+    root = Path(__file__).parents[2]
+    finished = subprocess.run(
+        [sys.executable, "-m", "support.captioning_processes", str(llava_folder), str(noted)],
+        env={**os.environ, "PYTHONPATH": f"{root}:{root / 'tests'}", "TMPDIR": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    notes = [json.loads(line) for line in noted.read_text().splitlines()]
+    assert len([note for note in notes if "loaded_by" in note]) == 1
+    captions = {note["index"]: note["recaption"] for note in notes if "index" in note}
+    assert len({note["asked_by"] for note in notes if "index" in note}) == 2
+    rows = captioning_processes.make_rows()
+    alone = Captioner.load(str(llava_folder), device="cpu", max_new_tokens=8).caption([row.image for row in rows])  # type: ignore[misc]
+    assert captions == {index: caption.text for index, caption in enumerate(alone)}  # type: ignore[union-attr]
+
+
+def test_copies_take_turns(llava_folder: Path, tmp_path: Path) -> None:
+    noted = tmp_path / "noted.jsonl"
+    rows = samples(noise_images(32))
+    settings: dict[str, Any] = {"device": "cpu", "max_new_tokens": LIMIT, "batch_size": 2, "model_copies": 2}
+    handler = captioning_processes.NotedHandler(noted, str(llava_folder), **settings)
+    outcomes = sorted(run_and_collect(rows, RunInference(handler, model_identifier=str(tmp_path))), key=index_of)
+    assert noted.read_text().count("loaded_by") == 2
+    assert [o.recaption for o in outcomes] == [o.recaption for o in run(llava_folder, rows)]  # type: ignore[union-attr]
+
+
+def test_another_path_from_a_side_input(llava_folder: Path) -> None:
+    handler = LlavaModelHandler("a/b", revision="0" * 40, device="cpu", max_new_tokens=4)
+    handler.update_model_path(None)
+    with pytest.raises(ValueError, match="a/b"):
+        handler.load_model()
+    handler.update_model_path(str(llava_folder))
+    assert handler.load_model().model_id == "tiny-llava"  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="the captioner is a server, http://localhost:1/v1"):
+        LlavaModelHandler(None, endpoint=SERVER).update_model_path(str(llava_folder))
+
+
+def test_a_gpu_is_asked_for_by_all_steps_or_none() -> None:
+    """Batches are made where they are captioned: a list of pictures must not travel between two pools."""
+    accelerator = "type:nvidia-l4;count:1;install-nvidia-driver"
+    pipeline = beam.Pipeline()
+    stage = CaptionImage(CaptionModel("folder")).with_resource_hints(accelerator=accelerator)
+    pipeline | beam.Create(samples(noise_images(1))) | "CaptionImage" >> stage
+    proto = pipeline.to_runner_api()
+    hints = {
+        transform.unique_name: proto.components.environments[transform.environment_id].resource_hints
+        for transform in proto.components.transforms.values()
+        if transform.environment_id
+    }
+    ours = {name: hint for name, hint in hints.items() if name.split("/")[0] == "CaptionImage"}
+    assert {"BatchElements", "BeamML_RunInference"} <= {part for name in ours for part in name.split("/")}
+    assert {tuple(hint.values()) for hint in ours.values()} == {(accelerator.encode(),)}
+    assert {name: dict(hint) for name, hint in hints.items() if name not in ours and hint} == {}
+
+
+def test_runs_on_one_machine_never_share_a_model() -> None:
+    """Processes find a shared model by its name."""
+    names = set()
+    for _ in range(2):
+        pipeline = beam.Pipeline()
+        pipeline | beam.Create(samples(noise_images(1))) | CaptionImage(CaptionModel("folder"))
+        names |= {
+            transform.annotations["model_identifier"]
+            for transform in pipeline.to_runner_api().components.transforms.values()
+            if "model_identifier" in transform.annotations
+        }
+    assert len(names) == 2
 
 
 def test_a_broken_checkpoint_stops_the_pipeline(tmp_path: Path) -> None:

@@ -101,6 +101,13 @@ def test_users_strings_stay_in_their_place(tmp_path: Path) -> None:
             assert line.count(" | ") in (1, 4)
 
 
+@pytest.mark.parametrize("hint", ["none", "Its alt text, which may be wrong, is: {caption}"])
+def test_a_hint_is_told(tmp_path: Path, hint: str) -> None:
+    _, body = _card(tmp_path / "out", caption_hint=hint)
+    assert (f"```text\n{hint}\n```" in body) == (hint != "none")
+    assert ("had an original caption" in body) == (hint != "none")
+
+
 def test_summary_and_card_agree(tmp_path: Path) -> None:
     front, _ = _card(tmp_path / "out")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
