@@ -1,0 +1,1 @@
+"""Which rows of a dataset say again what another says: exact and near duplicates, placeholders and spam."""
