@@ -7,11 +7,15 @@ import os
 from beam_recap import checkpoint
 from beam_recap.config import RecapConfig
 from beam_recap.flag import ConfigError
-from beam_recap.inputs.columns import ColumnError, recognise_columns
-from beam_recap.inputs.formats import PARQUET, TAR, TXT, ShardError, detect_format
+from beam_recap.inputs.columns import ColumnError, Columns, listed, recognise_columns
+from beam_recap.inputs.formats import GZIP, PARQUET, TAR, TXT, ShardError, detect_format
+from beam_recap.inputs.prefilter_batches import schema_problem
+from beam_recap.inputs.prefilter_rows import Prefilter
+from beam_recap.inputs.raw_rows import DELIMITERS
 from beam_recap.inputs.text_head import text_columns
 from beam_recap.inputs.units import match_shards, parquet_footer
 from beam_recap.isolation import describe_error
+from beam_recap.language import LanguageModelError
 
 # Beyond these, a bad shard is found by the run and ends as a rejection: ten thousand footers take minutes to read.
 _SHARDS_CHECKED = 256
@@ -19,9 +23,8 @@ _SHARDS_CHECKED = 256
 
 def check_run(config: RecapConfig) -> None:
     """Raises `ConfigError` for input or output that the run could not use. Writes nothing."""
-    if config.input:
-        _check_input(config)
-    _check_directory(config.output)
+    check_input(config)
+    check_directory(config.output)
     config.identity()  # looks at the models' files, whose problems are not the output's
     try:
         checkpoint.check(config)
@@ -32,7 +35,8 @@ def check_run(config: RecapConfig) -> None:
         raise ConfigError("output", config.output, problem) from None
 
 
-def _check_directory(output: str) -> None:
+def check_directory(output: str) -> None:
+    """Raises `ConfigError` for an output directory that can neither be made nor written."""
     if "://" in output:
         return
     place = os.path.abspath(output)
@@ -44,7 +48,12 @@ def _check_directory(output: str) -> None:
         raise ConfigError("output", output, f"cannot be written, because {place} is read-only; give another directory")
 
 
-def _check_input(config: RecapConfig) -> None:
+def check_input(config: RecapConfig) -> None:
+    """Raises `ConfigError` for shards, columns or a prefilter that cannot be used."""
+    try:
+        Prefilter(config.prefilter).load()
+    except LanguageModelError as error:
+        raise ConfigError("prefilter", ",".join(config.prefilter), str(error)) from None
     for pattern in config.input:
         try:
             for shard in match_shards([pattern])[:_SHARDS_CHECKED]:
@@ -59,20 +68,34 @@ def _check_input(config: RecapConfig) -> None:
 
 def _check_shard(config: RecapConfig, path: str) -> None:
     shard_format = detect_format(path)
+    if shard_format == TAR:
+        return
+    prefilter = Prefilter(config.prefilter)
     if shard_format == PARQUET:
         schema, _ = parquet_footer(path)
-        _check_columns(config, path, schema.names)
-    elif shard_format != TAR:
-        columns = text_columns(path, shard_format, may_be_local=config.allow_local_files)
-        _check_columns(config, path, columns, has_one_column=shard_format.startswith(TXT))
+        columns = _check_columns(config, path, schema.names)
+        problem = prefilter.missing_column(schema.names, columns) or schema_problem(prefilter, schema)
+        _check_prefilter(config, path, schema.names, problem)
+        return
+    kind = shard_format.removesuffix(GZIP)
+    names = text_columns(path, shard_format, may_be_local=config.allow_local_files)
+    columns = _check_columns(config, path, names, has_one_column=kind == TXT)
+    if kind == TXT or kind in DELIMITERS:  # objects may differ, so what one of them lacks ends as its rejection
+        _check_prefilter(config, path, names, prefilter.missing_column(names, columns))
 
 
-def _check_columns(config: RecapConfig, path: str, names: list[str], *, has_one_column: bool = False) -> None:
+def _check_columns(config: RecapConfig, path: str, names: list[str], *, has_one_column: bool = False) -> Columns:
     url_column = None if has_one_column else config.url_column
     try:
-        recognise_columns(
+        return recognise_columns(
             names, url_column=url_column, caption_column=config.caption_column, digest_column=config.verify_hash
         )
     except ColumnError as error:
         value = getattr(config, error.flag)
         raise ConfigError(error.flag, "none" if value is None else value, f"in {path} {error}") from None
+
+
+def _check_prefilter(config: RecapConfig, path: str, names: list[str], problem: str | None) -> None:
+    if problem is not None:
+        sentence = f"in {path} {problem}; the columns are {listed(names)}"
+        raise ConfigError("prefilter", ",".join(config.prefilter), sentence)

@@ -14,6 +14,7 @@ from beam_recap import checkpoint
 from beam_recap.inputs.columns import unreadable_row
 from beam_recap.inputs.formats import PARQUET, TAR
 from beam_recap.inputs.parquet_rows import read_parquet_rows
+from beam_recap.inputs.prefilter_rows import Prefilter
 from beam_recap.inputs.row_limit import limit_units
 from beam_recap.inputs.tar_rows import read_tar_rows
 from beam_recap.inputs.text_rows import read_text_rows
@@ -45,12 +46,15 @@ class ReadShards(beam.PTransform):
       url_column: the column of URLs where it has none of the known names.
       caption_column: likewise.
       digest_column: the column of the pictures' digests, if they are to be checked.
+      prefilter: conditions that rows must fulfil by what the source says of them, as `beam_recap.prefilter.prefilter`
+        writes them; no picture of another row is asked for.
       max_image_bytes: larger images in tars are rejected unread.
       output: a run's directory; rows that have an outcome in its checkpoint are skipped. None: read all.
       retry: which of those outcomes are re-opened: ``none``, ``transient`` or ``all``.
 
     Metrics: ``units``, ``rows_skipped`` (they had an outcome), ``rows_in``, ``rows_kept``, ``rows_rejected``.
-    Rejections: ``corrupt_shard``, ``missing_url``, ``missing_image``, ``too_large``.
+    Rejections: ``prefiltered``, ``corrupt_shard``, ``malformed_row``, ``missing_url``, ``missing_image``,
+    ``too_large``.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class ReadShards(beam.PTransform):
         url_column: str | None = None,
         caption_column: str | None = None,
         digest_column: str | None = None,
+        prefilter: Sequence[str] = (),
         max_image_bytes: int = 20 * 2**20,
         output: str | None = None,
         retry: str = "none",
@@ -75,7 +80,12 @@ class ReadShards(beam.PTransform):
         self._unit_rows = unit_rows
         self._max_rows = max_rows
         self._read = _ReadUnitFn(
-            {"url_column": url_column, "caption_column": caption_column, "digest_column": digest_column},
+            {
+                "url_column": url_column,
+                "caption_column": caption_column,
+                "digest_column": digest_column,
+                "prefilter": Prefilter(prefilter),
+            },
             max_image_bytes,
             output,
             retry,
@@ -117,6 +127,10 @@ class _ReadUnitFn(beam.DoFn):
         self._retry = retry
         self._units = Metrics.counter(NAMESPACE, "units")
         self._skipped = Metrics.counter(NAMESPACE, "rows_skipped")
+
+    def setup(self) -> None:
+        # What is not installed is no fault of the rows.
+        self._chosen["prefilter"].load()
 
     def process(self, unit: Unit) -> Iterator[Outcome | TaggedOutput]:
         self._units.inc()

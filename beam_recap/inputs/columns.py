@@ -34,6 +34,7 @@ class Columns:
     source_height: str | None = None
     license: str | None = None
     nsfw: str | None = None
+    cluster: str | None = None
     expected_digest: str | None = None  # only where the user names it
 
     @property
@@ -49,15 +50,16 @@ _SHOWN_CHARS = 60
 # In order of preference. Sources: the column lists of DataComp-1B (uid, url, text, original_width ...),
 # Recap-DataComp-1B (url, org_caption, key ...), LAION (SAMPLE_ID, URL, TEXT, HEIGHT ...) and img2dataset.
 _KNOWN = {
-    "url": ("url", "URL"),
+    "url": ("url", "URL", "coco_url"),
     "caption": ("org_caption", "caption", "text", "TEXT"),
     "uid": ("uid",),
     "key": ("key",),
-    "source_id": ("SAMPLE_ID", "sample_id"),
+    "source_id": ("SAMPLE_ID", "sample_id", "image_id"),
     "source_width": ("original_width", "WIDTH", "width"),
     "source_height": ("original_height", "HEIGHT", "height"),
     "license": ("LICENSE", "license"),
     "nsfw": ("NSFW", "nsfw"),
+    "cluster": ("kmeans",),
 }
 
 
@@ -91,16 +93,14 @@ def recognise_columns(
     ):
         if chosen is not None:
             if needs_url and chosen not in names:
-                raise ColumnError(flag, f"there is no column {chosen}; the columns are {_listed(names)}")
+                raise ColumnError(flag, f"there is no column {chosen}; the columns are {listed(names)}")
             found[field] = chosen
     if needs_url and found["url"] is None:
-        raise ColumnError(
-            "url_column", f"no column is named url or URL; name one of {_listed(names)} with --url_column"
-        )
+        raise ColumnError("url_column", f"no column is named url or URL; name one of {listed(names)} with --url_column")
     return Columns(**found)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """Names in one printable line of bounded length: a file without a header shows its first row here."""
     shown = []
     for name in names[:_SHOWN_NAMES]:
@@ -144,6 +144,7 @@ def sample_from(
         source_height=value(columns.source_height, as_integer),
         license=value(columns.license, as_text),
         nsfw=value(columns.nsfw, as_text),
+        cluster=value(columns.cluster, as_integer),
         expected_digest=None if digest is None else digest.lower(),
     )
 
@@ -167,14 +168,20 @@ def shard_key(shard_number: int, row: int, shard_rows: int | None) -> str:
 
 
 def as_text(value: Any) -> str | None:
-    """Text; None where there is none (null, NaN, blank)."""
+    """Text without the spaces around it; None where there is none (null, NaN, blank)."""
+    text = as_written(value)
+    return None if text is None else text.strip()
+
+
+def as_written(value: Any) -> str | None:
+    """Text with the spaces around it; None where there is none (null, NaN, blank)."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     # Lone surrogates (from JSON escapes) can be written to no file.
-    text = str(value).encode("utf-8", "replace").decode("utf-8").strip()
-    return text or None
+    text = str(value).encode("utf-8", "replace").decode("utf-8")
+    return None if not text or text.isspace() else text
 
 
 def as_integer(value: Any) -> int | None:

@@ -14,13 +14,15 @@ from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 from beam_recap import files
-from beam_recap.inputs.columns import as_text, recognise_columns, sample_from, unreadable_row
+from beam_recap.inputs.columns import Columns, as_text, recognise_columns, sample_from, unreadable_row
+from beam_recap.inputs.prefilter_rows import Prefilter, prefiltered
 from beam_recap.inputs.units import Unit
 from beam_recap.isolation import describe_error
 from beam_recap.records import Outcome, Reason, Sample, Stage
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif")
 _CAPTION_SUFFIXES = ("txt", "caption", "text")
+_NO_PREFILTER = Prefilter()
 _MAX_TEXT_BYTES = 1 << 20
 _MAX_MEMBER_BYTES = 1 << 48  # more than any file system holds; a seek there would fail
 # Names and attributes; tarfile reads them whole, and its pattern for them takes quadratic time in Python 3.11.
@@ -59,6 +61,7 @@ def read_tar_rows(
     url_column: str | None,
     caption_column: str | None,
     digest_column: str | None = None,
+    prefilter: Prefilter = _NO_PREFILTER,
     max_bytes: int,
     done: Set[int],
 ) -> Generator[Outcome, None, int]:
@@ -69,6 +72,7 @@ def read_tar_rows(
       url_column: the JSON member's name for the URL, instead of the known ones.
       caption_column: likewise for the caption.
       digest_column: the JSON member's name for the picture's digest, if it is to be checked.
+      prefilter: what the JSON member and the caption must fulfil; images of other samples stay unread.
       max_bytes: larger images are rejected unread.
       done: indexes to skip.
 
@@ -83,7 +87,7 @@ def read_tar_rows(
                 break
             if index not in done:
                 if group.key:
-                    yield _outcome(tar, group, unit, index, chosen, max_bytes)
+                    yield _outcome(tar, group, unit, index, chosen, prefilter, max_bytes)
                 else:
                     row = unreadable_row(unit, index, index)
                     yield row.reject(Stage.READ, Reason.CORRUPT_SHARD, group.damage)
@@ -214,10 +218,11 @@ def _outcome(
     unit: Unit,
     index: int,
     chosen: dict[str, str | None],
+    prefilter: Prefilter,
     max_bytes: int,
 ) -> Outcome:
     row: dict[str, Any] = {}
-    problem, image = group.damage, None
+    problem, failure, image = group.damage, None, None
     try:
         if (described := group.members.get("json")) is not None:
             loaded = json.loads(_read(tar, described, _MAX_TEXT_BYTES))
@@ -226,7 +231,10 @@ def _outcome(
             if suffix in group.members and as_text(row.get("caption")) is None:
                 row["caption"] = _read(tar, group.members[suffix], _MAX_TEXT_BYTES)
         if group.image_suffix is not None:
-            image = _read(tar, group.members[group.image_suffix], max_bytes)
+            if prefilter and not problem:
+                failure = prefilter.failure(row, _columns(row, chosen))
+            if failure is None:
+                image = _read(tar, group.members[group.image_suffix], max_bytes)
     except _TooLarge as error:
         sample = _sample(row, group, unit, index, chosen)
         return sample.reject(Stage.READ, Reason.TOO_LARGE, str(error))
@@ -235,15 +243,20 @@ def _outcome(
     sample = _sample(row, group, unit, index, chosen)
     if problem:
         return sample.reject(Stage.READ, Reason.CORRUPT_SHARD, problem)
+    if failure is not None:
+        return prefiltered(sample, failure)
     if image is None:
         return sample.reject(Stage.READ, Reason.MISSING_IMAGE, f"members: {', '.join(group.members)}")
     return replace(sample, image_bytes=image)
 
 
+def _columns(row: dict[str, Any], chosen: dict[str, Any]) -> Columns:
+    return recognise_columns(list(row), **chosen, needs_url=False)
+
+
 def _sample(row: dict[str, Any], group: _Group, unit: Unit, index: int, chosen: dict[str, Any]) -> Sample:
-    columns = recognise_columns(list(row), **chosen, needs_url=False)
-    sample = sample_from(row, replace(columns, key=None), unit=unit.name, index=index, source_row=index, key=group.key)
-    return sample
+    columns = replace(_columns(row, chosen), key=None)
+    return sample_from(row, columns, unit=unit.name, index=index, source_row=index, key=group.key)
 
 
 class _TooLarge(ValueError):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import functools
 import json
-from collections.abc import Callable, Generator, Set
+from collections.abc import Callable, Generator, Sequence, Set
 from typing import Any
 
 from beam_recap.inputs.columns import Columns, recognise_columns, sample_from, shard_key, unreadable_row
 from beam_recap.inputs.formats import GZIP, TXT, ShardError
+from beam_recap.inputs.prefilter_rows import Prefilter, prefiltered
 from beam_recap.inputs.raw_rows import DELIMITERS, MAX_ROW_BYTES, open_rows
 from beam_recap.inputs.units import Unit
 from beam_recap.isolation import describe_error
@@ -18,6 +19,7 @@ from beam_recap.records import Outcome, Reason, Stage
 # Python's own limit is 128 KiB, for the whole process.
 csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_BYTES))
 _MAX_KEPT_KEYS = 64
+_NO_PREFILTER = Prefilter()
 _JSON_NAMES = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
 
 Row = dict[str, Any]
@@ -28,7 +30,13 @@ class MalformedRow(ValueError):
 
 
 def read_text_rows(
-    unit: Unit, *, url_column: str | None, caption_column: str | None, digest_column: str | None = None, done: Set[int]
+    unit: Unit,
+    *,
+    url_column: str | None,
+    caption_column: str | None,
+    digest_column: str | None = None,
+    prefilter: Prefilter = _NO_PREFILTER,
+    done: Set[int],
 ) -> Generator[Outcome, None, int]:
     """The unit's rows that are not ``done``, in order.
 
@@ -44,7 +52,7 @@ def read_text_rows(
     index = 0
     try:
         with open_rows(unit.path, unit.format, unit.offset) as raw:
-            parse, columns_of = row_reader(unit.format, raw.header, chosen)
+            parse, columns_of = row_reader(unit.format, raw.header, chosen, prefilter.columns)
             while end is None or index < end:
                 _, data = next(raw.rows, (0, None))
                 if data is None and unit.rows is None:
@@ -58,12 +66,16 @@ def read_text_rows(
                         row = parse(data)
                         columns = columns_of(row)
                         sample = sample_from(row, columns, unit=name, index=index, source_row=source_row, key=key)
+                        failure = prefilter.failure(row, columns) if sample.url is not None else None
                     except (MalformedRow, RecursionError) as error:  # deep brackets may be too many only here
                         detail = str(error) if isinstance(error, MalformedRow) else describe_error(error)
                         rejected = unreadable_row(unit, index, source_row)
                         yield rejected.reject(Stage.READ, Reason.MALFORMED_ROW, detail)
                     else:
-                        yield sample if sample.url is not None else sample.reject(Stage.READ, Reason.MISSING_URL)
+                        if sample.url is None:
+                            yield sample.reject(Stage.READ, Reason.MISSING_URL)
+                        else:
+                            yield sample if failure is None else prefiltered(sample, failure)
                 index += 1
     except Exception as error:  # damaged files raise many types
         rows = index + 1 if unit.rows is None else unit.rows
@@ -88,12 +100,18 @@ def count_text_rows(unit: Unit, at_most: int) -> int:
 
 
 def row_reader(
-    shard_format: str, header: bytes | None, chosen: dict[str, Any]
+    shard_format: str, header: bytes | None, chosen: dict[str, Any], judged: Sequence[str] = ()
 ) -> tuple[Callable[[bytes], Row], Callable[[Row], Columns]]:
     """What makes a row of its bytes (or raises `MalformedRow`), and what tells its columns.
 
     A table's columns are those of its header. Objects may differ, so each has the columns that its own keys tell: that
     depends on no other row. A list's only column is the URL, whatever the user calls it.
+
+    Args:
+      shard_format: what `beam_recap.inputs.formats.detect_format` says.
+      header: a table's header.
+      chosen: the columns that the user named, as `recognise_columns` takes them.
+      judged: columns that the prefilter needs besides.
 
     Raises:
       ShardError: the header cannot be read.
@@ -104,7 +122,8 @@ def row_reader(
         names = table_columns(header or b"", kind)
         columns = recognise_columns(names, **chosen)
         # Of equal names the first counts.
-        places = [(name, names.index(name)) for name in columns.names]
+        needed = dict.fromkeys([*columns.names, *(name for name in judged if name in names)])
+        places = [(name, names.index(name)) for name in needed]
         return functools.partial(_table_row, DELIMITERS[kind], len(names), places), lambda row: columns
     if kind == TXT:
         columns = Columns("url", None)

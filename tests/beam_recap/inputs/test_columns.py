@@ -52,15 +52,17 @@ IMG2DATASET = [
                 source_height="HEIGHT",
                 license="LICENSE",
                 nsfw="NSFW",
+                cluster="kmeans",
             ),
         ),
+        (["image_id", "coco_url", "caption", "recaption"], Columns("coco_url", "caption", source_id="image_id")),
         (
             IMG2DATASET,
             Columns("url", "caption", key="key", source_width="original_width", source_height="original_height"),
         ),
         (["url"], Columns("url", None)),
     ],
-    ids=["datacomp", "recap", "laion", "img2dataset", "bare"],
+    ids=["datacomp", "recap", "laion", "coco", "img2dataset", "bare"],
 )
 def test_published_column_names_are_recognised(names: list[str], columns: Columns) -> None:
     assert recognise_columns(names) == columns
