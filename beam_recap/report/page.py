@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import importlib.resources
 from collections.abc import Iterable
 from typing import Any
 
 from beam_recap.flag_values import as_text
 from beam_recap.records import Outcome, Rejection, Sample
 from beam_recap.report.facts import RunFacts
+from beam_recap.report.template import clipped, data_uri, render_page
 from beam_recap.report.wording import demo_note, model_rows, reason_words, stage_rule, stage_title, status_words
 
-_JPEG_MAGIC = b"\xff\xd8\xff"
-_MAX_THUMBNAIL_BYTES = 256 * 1024  # a thumbnail takes a tenth of that
 _MAX_CAPTION_CHARS = 1500
 _MAX_URL_CHARS = 120
 _NARROWEST_PERCENT = 0.3  # a bar that stands for any row at all can be seen
@@ -29,16 +26,11 @@ def report_page(facts: RunFacts, summary: dict[str, Any], examples: Iterable[Out
       summary: of the whole run, from `build_summary`.
       examples: rows to show; an empty thumbnail counts as none.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["thousands"] = lambda number: f"{number:,}"
-    template = importlib.resources.files("beam_recap.report").joinpath("page.html").read_text(encoding="utf-8")
     examples = list(examples)
     kept = [_kept_card(outcome) for outcome in examples if isinstance(outcome, Sample)]
-    return environment.from_string(template).render(
+    return render_page(
+        "beam_recap.report",
+        "page.html",
         name=facts.output.rstrip("/").rsplit("/", 1)[-1] or "dataset",
         facts=facts,
         counts=summary["counts"],
@@ -135,10 +127,10 @@ def _kept_card(sample: Sample) -> dict[str, Any]:
         scores.append(("aesthetic", f"{sample.aesthetic_score:.2f}"))
     return {
         "key": sample.key,
-        "picture": _data_uri(sample.thumbnail),
+        "picture": data_uri(sample.thumbnail),
         "size": _size(sample),
-        "caption": _clipped(sample.caption, _MAX_CAPTION_CHARS),
-        "recaption": _clipped(sample.recaption, _MAX_CAPTION_CHARS),
+        "caption": clipped(sample.caption, _MAX_CAPTION_CHARS),
+        "recaption": clipped(sample.recaption, _MAX_CAPTION_CHARS),
         "truncated": bool(sample.recaption_truncated),
         "scores": scores,
     }
@@ -168,21 +160,11 @@ def _rejected_groups(examples: Iterable[Outcome], counts: dict[str, Any]) -> lis
 def _rejected_card(rejection: Rejection) -> dict[str, Any]:
     card = _kept_card(rejection.sample)
     if rejection.sample.ocr_text:
-        card["scores"].append(("text", _clipped(rejection.sample.ocr_text, _MAX_URL_CHARS)))
+        card["scores"].append(("text", clipped(rejection.sample.ocr_text, _MAX_URL_CHARS)))
     # A picture that came is shown; where none did, its address is what there is to look at.
-    url = None if card["picture"] else _clipped(rejection.sample.url, _MAX_URL_CHARS)
+    url = None if card["picture"] else clipped(rejection.sample.url, _MAX_URL_CHARS)
     return {**card, "detail": rejection.detail, "url": url}
-
-
-def _data_uri(thumbnail: bytes | None) -> str | None:
-    if not thumbnail or len(thumbnail) > _MAX_THUMBNAIL_BYTES or not thumbnail.startswith(_JPEG_MAGIC):
-        return None
-    return f"data:image/jpeg;base64,{base64.b64encode(thumbnail).decode()}"
 
 
 def _size(sample: Sample) -> str | None:
     return None if sample.width is None or sample.height is None else f"{sample.width} × {sample.height}"
-
-
-def _clipped(text: str | None, characters: int) -> str | None:
-    return text if text is None or len(text) <= characters else text[: characters - 1] + "…"
