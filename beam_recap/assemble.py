@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beam_recap import checkpoint, files
+from beam_recap import checkpoint, curation, files
+from beam_recap.costs import total_seconds
 from beam_recap.download_counts import DownloadCounter, DownloadCounts, HostCounts
 from beam_recap.inputs.units import UnitCount
 from beam_recap.records import Outcome, Rejection, Stage
@@ -23,7 +27,7 @@ _EXAMPLES_PER_REASON = 8
 
 
 class AccountingError(RuntimeError):
-    """Rows of the input without an outcome. Nothing of the output shard was published."""
+    """Rows of the input without an outcome, or a file that is not as it should be. It was not published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,10 @@ class OutputShard:
     @property
     def kept_name(self) -> str:
         return f"data/train-{self.number:05d}-of-{self.total:05d}.parquet"
+
+    @property
+    def embeddings_name(self) -> str:
+        return f"embeddings/train-{self.number:05d}-of-{self.total:05d}.npy"
 
     @property
     def rejected_name(self) -> str:
@@ -66,8 +74,9 @@ class ShardStats:
     rows: int
     kept: int
     rejected: Counter[tuple[str, str]]
-    files: tuple[FileStats, FileStats]
+    files: tuple[FileStats, ...]  # kept rows, rejected rows, and embeddings where they are written
     downloads: DownloadCounts
+    seconds: Counter[str]  # of workers' threads, by stage
     examples: tuple[Outcome, ...] = ()
 
 
@@ -89,51 +98,87 @@ def plan_output_shards(units: Iterable[UnitCount], rows_per_file: int) -> list[O
 
 
 def assemble(
-    output: str, shard: OutputShard, kept_columns: Sequence[Column], rejected_columns: Sequence[Column]
+    output: str,
+    shard: OutputShard,
+    kept_columns: Sequence[Column],
+    rejected_columns: Sequence[Column],
+    *,
+    curated_attempt: int | None = None,
+    save_embeddings: bool = False,
 ) -> tuple[ShardStats, dict[str, HostCounts]]:
     """Writes a shard's files from the checkpoint of its units; each appears under its name only when it is whole.
+
+    Args:
+      output: the run's directory.
+      shard: the units.
+      kept_columns: of ``data/``.
+      rejected_columns: of ``rejected/``.
+      curated_attempt: the attempt whose `curation` applies; None: there is none.
+      save_embeddings: also write the kept rows' embeddings, row by row those of ``data/``: float16 ``[rows, D]``. A row
+        whose embedding has no direction is NaN. A shard without kept rows has no such file.
 
     Returns:
       What the shard holds, and its downloads by host: at most as many hosts as rows.
 
     Raises:
-      AccountingError: a row of a unit has no outcome.
+      AccountingError: a row of a unit has no outcome, or a written file has not the columns or rows that it should.
     """
-    kept_columns, rejected_columns = tuple(kept_columns), tuple(rejected_columns)
     rejections: Counter[tuple[str, str]] = Counter()
+    seconds: Counter[str] = Counter()
     downloads = DownloadCounter()
     examples = _Examples()
-    with (
-        files.write_whole(files.join(output, shard.kept_name)) as kept_file,
-        files.write_whole(files.join(output, shard.rejected_name)) as rejected_file,
-    ):
-        kept = _TableWriter(kept_file, schema_of(kept_columns))
-        rejected = _TableWriter(rejected_file, schema_of(rejected_columns))
+    embeddings: list[bytes | None] = []
+    kept = _TableWriter(shard.kept_name, kept_columns)
+    rejected = _TableWriter(shard.rejected_name, rejected_columns)
+    with kept.open(output), rejected.open(output):
         for unit in shard.units:
             outcomes = checkpoint.read_outcomes(output, unit.name)
             if len(outcomes) != unit.rows:
                 raise AccountingError(f"{unit.name} has {unit.rows} rows but {len(outcomes)} outcomes")
-            for outcome in outcomes:
+            curated = {} if curated_attempt is None else curation.read(output, curated_attempt, unit.name)
+            seconds.update(total_seconds(outcomes))
+            for outcome in (curation.apply(outcome, curated) for outcome in outcomes):
                 downloads.add(outcome)
                 if shard.number == 0:
                     examples.offer(outcome)
                 if isinstance(outcome, Rejection):
-                    rejected.add(row_of(rejected_columns, outcome))
+                    rejected.add(outcome)
                     rejections[str(outcome.stage), str(outcome.reason)] += 1
                 else:
-                    kept.add(row_of(kept_columns, outcome))
-        published = (kept.close(shard.kept_name), rejected.close(shard.rejected_name))
+                    kept.add(outcome)
+                    if save_embeddings:
+                        embeddings.append(outcome.embedding)
+    published = (kept.stats, rejected.stats)
+    if save_embeddings:
+        published += _write_embeddings(output, shard.embeddings_name, embeddings)
     rows = sum(unit.rows for unit in shard.units)
     stats = ShardStats(
-        shard.number, rows, published[0].rows, rejections, published, downloads.counts, examples.chosen()
+        shard.number, rows, published[0].rows, rejections, published, downloads.counts, seconds, examples.chosen()
     )
     return stats, downloads.by_host
+
+
+def _write_embeddings(output: str, name: str, embeddings: Sequence[bytes | None]) -> tuple[FileStats, ...]:
+    path = files.join(output, name)
+    width = max((len(embedding) for embedding in embeddings if embedding is not None), default=0) // 2
+    if not width:
+        files.delete([path])
+        return ()
+    nothing = np.full(width, np.nan, "<f2").tobytes()
+    array = np.frombuffer(b"".join(one if one is not None else nothing for one in embeddings), "<f2")
+    buffer = io.BytesIO()
+    np.save(buffer, array.reshape(len(embeddings), width), allow_pickle=False)
+    data = buffer.getvalue()
+    files.write_bytes(path, data)
+    return (FileStats(name, len(embeddings), len(data), array.nbytes, hashlib.sha256(data).hexdigest()),)
 
 
 def delete_stale(output: str, shards: Iterable[OutputShard]) -> None:
     """Removes final files that belong to another number of shards than this run's."""
     current = {files.join(output, name) for shard in shards for name in (shard.kept_name, shard.rejected_name)}
     found = files.match_in(output, "data/train-*") + files.match_in(output, "rejected/part-*")
+    # Embeddings are those of other rows until they are written again.
+    found += files.match_in(output, "embeddings/train-*")
     files.delete([path for path in found if path not in current])
 
 
@@ -166,18 +211,34 @@ class _Examples:
 
 
 class _TableWriter:
-    """Writes rows as Parquet, a row group at a time, and knows the bytes' digest."""
+    """Writes outcomes as Parquet, a row group at a time, and knows the bytes' digest."""
 
-    def __init__(self, file: Any, schema: pa.Schema):
-        self._sink = _DigestingFile(file)
-        self._schema = schema
-        self._writer = pq.ParquetWriter(pa.PythonFile(self._sink, mode="w"), schema, compression="zstd")
+    def __init__(self, name: str, columns: Sequence[Column]):
+        self._name = name
+        self._columns = tuple(columns)
+        self._schema = schema_of(self._columns)
         self._pending: list[dict[str, Any]] = []
         self._rows = 0
         self._arrow_bytes = 0
 
-    def add(self, row: dict[str, Any]) -> None:
-        self._pending.append(row)
+    @contextlib.contextmanager
+    def open(self, output: str) -> Iterator[None]:
+        """Takes rows while the block runs, and publishes the file when it ends without error."""
+        with files.write_whole(files.join(output, self._name), self._check) as file:
+            self._sink = _DigestingFile(file)
+            self._writer = pq.ParquetWriter(pa.PythonFile(self._sink, mode="w"), self._schema, compression="zstd")
+            yield
+            if self._pending:
+                self._write()
+            self._writer.close()
+
+    @property
+    def stats(self) -> FileStats:
+        """Of the file, once it is published."""
+        return FileStats(self._name, self._rows, self._sink.size, self._arrow_bytes, self._sink.digest.hexdigest())
+
+    def add(self, outcome: Outcome) -> None:
+        self._pending.append(row_of(self._columns, outcome))
         if len(self._pending) >= _ROW_GROUP_ROWS:
             self._write()
 
@@ -188,11 +249,14 @@ class _TableWriter:
         self._arrow_bytes += table.nbytes
         self._pending = []
 
-    def close(self, name: str) -> FileStats:
-        if self._pending:
-            self._write()
-        self._writer.close()
-        return FileStats(name, self._rows, self._sink.size, self._arrow_bytes, self._sink.digest.hexdigest())
+    def _check(self, temporary: str) -> None:
+        """Sees in the file itself, before it has its name, that it is like every other shard's."""
+        with files.open_read(temporary) as file:
+            written = pq.ParquetFile(file)
+            if not written.schema_arrow.equals(self._schema):
+                raise AccountingError(f"{self._name} has other columns than it should: {written.schema_arrow}")
+            if written.metadata.num_rows != self._rows:
+                raise AccountingError(f"{self._name} holds {written.metadata.num_rows} rows, not {self._rows}")
 
 
 class _DigestingFile:

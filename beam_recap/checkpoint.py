@@ -26,7 +26,7 @@ from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
 
 DIRECTORY = "_checkpoint"
 
-# Pixels and embeddings stay in memory; everything else of a Sample is written.
+# Pixels and embeddings in full precision stay in memory; everything else of a Sample is written.
 _ARROW_TYPES = {
     str: pa.string(),
     int: pa.int64(),
@@ -34,6 +34,7 @@ _ARROW_TYPES = {
     bool: pa.bool_(),
     bytes: pa.binary(),
     tuple[str, ...]: pa.list_(pa.string()),
+    tuple[float | None, ...]: pa.list_(pa.float64()),
 }
 _NOT_WRITTEN = ("image", "image_bytes", "image_embedding")
 

@@ -6,36 +6,24 @@ import dataclasses
 import functools
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from beam_recap.curation_settings import CurationSettings
 from beam_recap.demo import paths
-from beam_recap.files import absolute, join
+from beam_recap.duplicates.settings import DuplicateSettings
+from beam_recap.files import absolute
 from beam_recap.fingerprints import fingerprint
 from beam_recap.flag import DEMO, PRESET_VALUE, ConfigError
 from beam_recap.flags import FLAGS
-from beam_recap.remote_files import RemoteError, exists, is_remote, list_files
+from beam_recap.model_checks import ClipName, check_captioner, check_clip, check_head, column_part, read_clip_name
+from beam_recap.preset_values import PRESET_VALUES
+from beam_recap.remote_files import RemoteError, is_remote
 
 DEMO_OUTPUT = "beam-recap-demo"
-# LAION text-debiased 100M: CLIP > 0.3, aesthetic (V2 scale) > 4.5, no visible text. Source: its dataset card.
-_DEBIASED_FILTERS = {"min_clip_score": 0.3, "min_aesthetic_score": 4.5, "aesthetic_weights": DEMO, "ocr": "rapidocr"}
 _DEMO_PATHS = {"clip_model": paths.CLIP, "aesthetic_weights": paths.AESTHETIC_HEAD, "captioner": paths.CAPTIONER}
 FILES_OF = " (files)"  # ends the names of fingerprints in an identity
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}")
-_PRESET_VALUES: dict[str, dict[str, Any]] = {
-    "recap": {
-        "min_clip_score": None,
-        "min_aesthetic_score": None,
-        "aesthetic_weights": None,
-        "ocr": None,
-        "captioner": DEMO,
-    },
-    "text-debiased": {**_DEBIASED_FILTERS, "captioner": None},
-    "recap-debiased": {**_DEBIASED_FILTERS, "captioner": DEMO},
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +40,10 @@ class RecapConfig:
     url_column: str | None
     caption_column: str | None
     verify_hash: str | None
+    prefilter: tuple[str, ...]
     unit_rows: int
     rows_per_file: int
+    schema: str
     extra_columns: bool
     fetch_concurrency: int
     fetch_timeout_s: float
@@ -85,10 +75,15 @@ class RecapConfig:
     clip_pretrained: str | None
     min_clip_score: float | None
     clip_batch_size: int
+    more_clip_models: tuple[str, ...]
     aesthetic_weights: str | None
+    aesthetic_scale: str
+    aesthetic_clip_model: str | None
+    aesthetic_clip_pretrained: str | None
     min_aesthetic_score: float | None
     ocr: str | None
     max_ocr_boxes: int | None
+    filter_order: tuple[str, ...]
     captioner: str | None
     caption_endpoint: str | None
     caption_endpoint_model: str | None
@@ -106,6 +101,13 @@ class RecapConfig:
     judge_endpoint_model: str | None
     judge_endpoint_key: str | None
     judge_sample: float
+    clusters: str | None
+    drop_duplicate_rows: bool
+    drop_duplicate_images: bool
+    near_duplicate_similarity: float | None
+    max_same_image: int | None
+    max_same_caption: int | None
+    save_embeddings: bool
     device: str
     dtype: str
     retry: str
@@ -136,8 +138,11 @@ class RecapConfig:
             raise ConfigError("captioner", given["captioner"], remedy)
         values["input"] = tuple(map(absolute, values.get("input", ())))
         values.setdefault("preset", "recap" if values["input"] else "recap-debiased")
-        for name, value in _PRESET_VALUES[values["preset"]].items():
+        if values["clip_model"] is None:  # a preset cannot ask for embeddings then
+            values.setdefault("near_duplicate_similarity", None)
+        for name, value in PRESET_VALUES[values["preset"]].items():
             values.setdefault(name, value)
+        values.setdefault("schema", values["preset"])
         if "output" not in values:
             if values["input"]:
                 raise ConfigError("output", "", "is missing; give the directory that the dataset is to be written to")
@@ -154,28 +159,69 @@ class RecapConfig:
         if self.allow_local_files and any("://" in pattern for pattern in self.input):
             remedy = "is for local input only: rows of a remote table must not name files of this machine; leave it out"
             raise ConfigError("allow_local_files", "true", remedy)
-        if self.clip_model is not None:
-            self._check_clip(self.clip_model)
-        else:
-            for name in ("clip_pretrained", "min_clip_score", "aesthetic_weights"):
-                if (value := getattr(self, name)) is not None:
-                    raise ConfigError(name, value, f"needs a CLIP model; give --clip_model, or --{name}=none")
-        if self.aesthetic_weights is None and self.min_aesthetic_score is not None:
-            remedy = "needs a head; give --aesthetic_weights, or --min_aesthetic_score=none"
-            raise ConfigError("min_aesthetic_score", self.min_aesthetic_score, remedy)
-        if self.aesthetic_weights == DEMO and self.clip_model not in (DEMO, None):
-            remedy = "fits only the demonstration's CLIP; give the path of the head for your --clip_model, or none"
-            raise ConfigError("aesthetic_weights", DEMO, remedy)
-        if self.aesthetic_weights not in (None, DEMO):
-            _check_head(str(self.aesthetic_weights))
+        self._check_clip()
+        self._check_aesthetic()
+        self._check_curation()
         self._check_endpoint("caption_endpoint")
         self._check_endpoint("judge_endpoint")
         if self.captioner not in (None, DEMO):
-            _check_captioner(str(self.captioner))
+            check_captioner(str(self.captioner))
         if self.device not in ("auto", "cpu", "cuda") and not (
             self.device.startswith("cuda:") and self.device[5:].isdigit()
         ):
             raise ConfigError("device", self.device, "is unknown; give auto, cpu, cuda or cuda:N")
+
+    def _check_clip(self) -> None:
+        if self.clip_model is not None:
+            check_clip("clip_model", self.clip_model, "clip_pretrained", self.clip_pretrained)
+        else:
+            for name in ("clip_pretrained", "min_clip_score"):
+                if (value := getattr(self, name)) is not None:
+                    raise ConfigError(name, value, f"needs a CLIP model; give --clip_model, or --{name}=none")
+        parts: dict[str, str] = {}
+        for model in self.more_clip_names:
+            if parts.setdefault(column_part(model.shown), model.shown) != model.shown or not column_part(model.shown):
+                remedy = f"would have the columns of {parts[column_part(model.shown)]} too; rename one of them"
+                raise ConfigError("more_clip_models", model.shown, remedy)
+
+    def _check_aesthetic(self) -> None:
+        if self.aesthetic_weights is None and self.min_aesthetic_score is not None:
+            remedy = "needs a head; give --aesthetic_weights, or --min_aesthetic_score=none"
+            raise ConfigError("min_aesthetic_score", self.min_aesthetic_score, remedy)
+        if self.aesthetic_clip_model is not None:
+            check_clip(
+                "aesthetic_clip_model",
+                self.aesthetic_clip_model,
+                "aesthetic_clip_pretrained",
+                self.aesthetic_clip_pretrained,
+            )
+        elif self.aesthetic_clip_pretrained is not None:
+            remedy = "needs a model; give --aesthetic_clip_model"
+            raise ConfigError("aesthetic_clip_pretrained", self.aesthetic_clip_pretrained, remedy)
+        if self.aesthetic_weights is None:
+            return
+        clip = self.aesthetic_clip_model or self.clip_model
+        if clip is None:
+            remedy = "needs a CLIP model; give --clip_model, or --aesthetic_weights=none"
+            raise ConfigError("aesthetic_weights", self.aesthetic_weights, remedy)
+        if self.aesthetic_weights == DEMO and clip != DEMO:
+            remedy = "fits only the demonstration's CLIP; give the path of the head for your --clip_model, or none"
+            raise ConfigError("aesthetic_weights", DEMO, remedy)
+        if self.aesthetic_weights != DEMO:
+            check_head(self.aesthetic_weights)
+
+    def _check_curation(self) -> None:
+        if self.clip_model is None:
+            for name in ("clusters", "near_duplicate_similarity"):
+                if (value := getattr(self, name)) is not None:
+                    raise ConfigError(name, value, f"needs embeddings; give --clip_model, or --{name}=none")
+            if self.save_embeddings:
+                raise ConfigError("save_embeddings", "true", "needs embeddings; give --clip_model, or leave it out")
+        needs = {"aesthetic": "clip"} if self.aesthetic_clip_model is None else {}
+        for stage, earlier in needs.items():
+            if self.filter_order.index(stage) < self.filter_order.index(earlier):
+                remedy = f"has {stage} before {earlier}, whose embeddings it reads; swap them, or give "
+                raise ConfigError("filter_order", ",".join(self.filter_order), remedy + "--aesthetic_clip_model")
 
     def _check_endpoint(self, flag: str) -> None:
         url, model = getattr(self, flag), getattr(self, f"{flag}_model")
@@ -185,22 +231,38 @@ class RecapConfig:
             if url is None and (value := getattr(self, name)) is not None:
                 raise ConfigError(name, value, f"needs --{flag}, the server's URL")
 
-    def _check_clip(self, model: str) -> None:
-        is_folder = model != DEMO and ("/" in model or Path(model).is_dir())
-        if is_folder and not _has_file("clip_model", model, "open_clip_config.json"):
-            remedy = "is no folder with an open_clip_config.json; give a folder in open_clip's layout or a model name"
-            raise ConfigError("clip_model", model, remedy)
-        if not is_folder and model != DEMO and self.clip_pretrained is None:
-            remedy = "names no weights; add --clip_pretrained, for example --clip_pretrained=openai"
-            raise ConfigError("clip_model", model, remedy)
-        if (is_folder or model == DEMO) and self.clip_pretrained is not None:
-            remedy = "has no meaning here: the weights come with --clip_model; leave it out"
-            raise ConfigError("clip_pretrained", self.clip_pretrained, remedy)
-
     @property
     def makes_captions(self) -> bool:
         """Whether pictures are captioned, by a checkpoint or by a server."""
         return self.captioner is not None or self.caption_endpoint is not None
+
+    @functools.cached_property
+    def more_clip_names(self) -> tuple[ClipName, ...]:
+        """The further CLIP models, as they are loaded."""
+        return tuple(
+            ClipName(str(paths.CLIP)) if model == DEMO else read_clip_name("more_clip_models", model)
+            for model in self.more_clip_models
+        )
+
+    @property
+    def curation(self) -> CurationSettings | None:
+        """What is worked out once all rows are known; None if nothing is."""
+        rules = DuplicateSettings(
+            rows=self.drop_duplicate_rows,
+            images=self.drop_duplicate_images,
+            similarity=self.near_duplicate_similarity,
+            max_same_image=self.max_same_image,
+            max_same_caption=self.max_same_caption,
+        )
+        duplicates = None if rules == DuplicateSettings() else rules
+        if duplicates is None and self.clusters is None:
+            return None
+        return CurationSettings(duplicates, self.clusters)
+
+    @property
+    def keeps_embeddings(self) -> bool:
+        """Whether the checkpoint holds embeddings."""
+        return self.save_embeddings or (self.curation is not None and self.curation.needs_embeddings)
 
     @property
     def uses_demo_models(self) -> tuple[str, ...]:
@@ -210,7 +272,7 @@ class RecapConfig:
     def model_path(self, flag: str) -> str | None:
         """What to load for a model's flag: a path or a name, None where it is off."""
         value: str | None = getattr(self, flag)
-        return str(_DEMO_PATHS[flag]) if value == DEMO else value
+        return str(_DEMO_PATHS.get(flag, paths.CLIP)) if value == DEMO else value
 
     def identity(self) -> dict[str, Any]:
         """What decides a row's outcome, as JSON values: a checkpoint belongs to exactly one identity."""
@@ -220,13 +282,13 @@ class RecapConfig:
     def _identity(self) -> dict[str, Any]:
         # Kept, because a run asks for it many times, and it reads the models' files.
         identity = {flag.name: getattr(self, flag.name) for flag in FLAGS if flag.decides_outcome}
-        for flag in _DEMO_PATHS:
-            path = self.model_path(flag)
-            # The same path with other weights in it is another model.
-            try:
-                identity[f"{flag}{FILES_OF}"] = None if path is None else fingerprint(path)
-            except RemoteError as error:
-                raise ConfigError(flag, str(path), str(error)) from error
+        # What is worked out from the checkpoint may change later; what must be in it may not.
+        identity["save_embeddings"] = self.keeps_embeddings
+        # The same path with other weights in it is another model.
+        for flag in (*_DEMO_PATHS, "aesthetic_clip_model"):
+            identity[f"{flag}{FILES_OF}"] = _fingerprint(flag, self.model_path(flag))
+        more = [_fingerprint("more_clip_models", name.model) for name in self.more_clip_names]
+        identity[f"more_clip_models{FILES_OF}"] = more
         return json.loads(json.dumps(identity))
 
     def digest(self) -> str:
@@ -235,40 +297,11 @@ class RecapConfig:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _check_head(path: str) -> None:
-    if not path.endswith((".pth", ".safetensors")):
-        raise ConfigError("aesthetic_weights", path, "is no .pth or .safetensors file; give the head's weight file")
-    if not _has_file("aesthetic_weights", path):
-        raise ConfigError("aesthetic_weights", path, "does not exist; give the path of the head's weight file")
-
-
-def _check_captioner(captioner: str) -> None:
-    if is_remote(captioner) or Path(captioner).is_dir():
-        if not _has_file("captioner", captioner, "config.json"):
-            remedy = "holds no config.json; give a checkpoint folder in Hugging Face form"
-            raise ConfigError("captioner", captioner, remedy)
-    elif captioner.startswith((".", "/", "~")):
-        raise ConfigError("captioner", captioner, "does not exist; give a checkpoint folder or ID@REVISION")
-    elif not _HUB_ID.fullmatch(captioner):
-        remedy = (
-            "is neither a folder nor a pinned hub id; give a checkpoint folder, or ID@REVISION with the full commit"
-        )
-        raise ConfigError("captioner", captioner, remedy)
-
-
-def _has_file(flag: str, place: str, name: str | None = None) -> bool:
-    """Whether there is a file ``place``, or ``name`` in the folder ``place``, which may be local or remote."""
-    path = place if name is None else join(place, name)
-    if not is_remote(place):
-        return Path(path).is_file()
+def _fingerprint(flag: str, path: str | None) -> str | None:
     try:
-        if exists(path):
-            return True
-        if name is not None and not list_files(place):
-            raise RemoteError("does not exist; give a folder that does")
+        return None if path is None else fingerprint(path)
     except RemoteError as error:
-        raise ConfigError(flag, place, str(error)) from error
-    return False
+        raise ConfigError(flag, str(path), str(error)) from error
 
 
 assert [f.name for f in dataclasses.fields(RecapConfig)] == [f.name for f in FLAGS]

@@ -7,7 +7,7 @@ import glob
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
@@ -73,14 +73,21 @@ def read_bytes(path: str) -> bytes:
 
 
 @contextlib.contextmanager
-def write_whole(path: str) -> Iterator[Any]:
-    """Opens a temporary file beside ``path`` for writing and renames it there when the block ends without error."""
+def write_whole(path: str, check: Callable[[str], None] | None = None) -> Iterator[Any]:
+    """Opens a temporary file beside ``path`` for writing and renames it there when the block ends without error.
+
+    Args:
+      path: the final name.
+      check: gets the temporary file's path once it is closed; if it raises, nothing is renamed.
+    """
     directory, _, name = path.rpartition("/")
     make_directory(directory)
     temporary = f"{path.removesuffix(name)}{_TEMPORARY}{uuid.uuid4().hex}-{name}"
     try:
         with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             yield file
+        if check is not None:
+            check(temporary)
         FileSystems.rename([temporary], [path])
     except BaseException:
         delete([temporary])

@@ -81,6 +81,28 @@ def names(*allowed: str, alias: str = "") -> Callable[[str], tuple[str, ...]]:
     return parse
 
 
+def listed(value: str) -> tuple[str, ...]:
+    """Texts separated by commas, each once; () for none, written ``none``."""
+    if value.lower() == "none":
+        return ()
+    given = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+    if "" in given:
+        raise ValueError("has an empty part")
+    return given
+
+
+def each_of(*wanted: str) -> Callable[[str], tuple[str, ...]]:
+    """All of some words, in any order, separated by commas."""
+
+    def parse(value: str) -> tuple[str, ...]:
+        given = tuple(part.strip().lower() for part in value.split(","))
+        if sorted(given) != sorted(wanted):
+            raise ValueError(f"must name each of {', '.join(wanted)} once")
+        return given
+
+    return parse
+
+
 def ports(value: str) -> tuple[int, ...]:
     """Port numbers separated by commas; () for any, written ``none``."""
     if value.lower() == "none":

@@ -1,21 +1,21 @@
 """Every flag of the command line: its name, its check, its default and its help.
 
 :class:`beam_recap.options.RecapOptions` declares them to Beam, :class:`beam_recap.config.RecapConfig` holds their
-values. Each takes a value (``--flag=value``), because a Dataflow Flex Template passes them so. Those of captions are in
-`caption_flags`.
+values. Each takes a value (``--flag=value``), because a Dataflow Flex Template passes them so. Those of
+scores and filters, captions, and the whole dataset are in modules of their own.
 """
 
 from __future__ import annotations
 
 from beam_recap.caption_flags import CAPTION_FLAGS
-from beam_recap.flag import DEMO, PRESET_VALUE, Flag
+from beam_recap.curation_flags import CURATION_FLAGS
+from beam_recap.flag import PRESET_VALUE, Flag
 from beam_recap.flag_values import boolean, choice, integer, matching, names, number, or_none, patterns, ports, text
-from beam_recap.names import DEFAULT_AGENT, DEFAULT_CONTACT, IMAGE_FORMATS, OPT_OUT_DIRECTIVES, RESIZE_MODES
+from beam_recap.names import DEFAULT_AGENT, DEFAULT_CONTACT, IMAGE_FORMATS, OPT_OUT_DIRECTIVES, RESIZE_MODES, SCHEMAS
+from beam_recap.prefilter import prefilter
+from beam_recap.score_flags import SCORE_FLAGS
 
 PRESETS = ("recap", "text-debiased", "recap-debiased")
-
-_COSINE = number(-1, 1, "a CLIP score is a cosine in [-1, 1]: give 0.3 for the usual threshold, or none")
-_AESTHETIC = number(1, 10, "aesthetic scores are on the V2 scale of 1 to 10: give 4.5 for the usual threshold, or none")
 
 FLAGS: tuple[Flag, ...] = (
     Flag(
@@ -66,8 +66,27 @@ FLAGS: tuple[Flag, ...] = (
         or_none(text),
         "Column with the md5, sha256 or sha512 (hexadecimal) of the image file: other bytes are rejected; none: any.",
     ),
+    Flag(
+        "prefilter",
+        "rows",
+        "none",
+        prefilter,
+        "Conditions on what the input says of a row, separated by commas; a row that fails one is rejected before "
+        "anything is downloaded: COLUMN>0.3, with >, >=, <, <=, == or !=. Besides columns: caption_words, "
+        "caption_chars, min_side, max_side (px), aspect_ratio (long side / short side), language (==en); column:NAME "
+        "for a column of such a name. basic: DataComp's basic filter. none: all pass.",
+    ),
     Flag("unit_rows", "rows", "2000", integer(1, 1_000_000), "Rows per unit of work and of checkpointing."),
     Flag("rows_per_file", "rows", "100000", integer(1, 100_000_000), "Input rows per output file."),
+    Flag(
+        "schema",
+        "rows",
+        PRESET_VALUE,
+        choice(*SCHEMAS),
+        "Columns of data/: those of the preset, or of Recap-DataComp-1B (recap; recap-v2 has the caption that was made "
+        "with a hint beside it), LAION text-debiased 100M, both (recap-debiased), Recap-COCO-30K or DataComp.",
+        False,
+    ),
     Flag(
         "extra_columns",
         "rows",
@@ -221,51 +240,9 @@ FLAGS: tuple[Flag, ...] = (
         or_none(number(1, 1000, "give long side / short side, from 1 to 1000, or none")),
         "Largest long side / short side; none: any.",
     ),
-    Flag(
-        "clip_model",
-        "score",
-        DEMO,
-        or_none(text),
-        "open_clip model name (with --clip_pretrained), a folder in open_clip's layout, demo, or none.",
-    ),
-    Flag(
-        "clip_pretrained",
-        "score",
-        "none",
-        or_none(text),
-        "open_clip weights tag, for example openai or laion2b_s32b_b82k.",
-    ),
-    Flag(
-        "min_clip_score",
-        "score",
-        PRESET_VALUE,
-        or_none(_COSINE),
-        "Keep rows whose image-caption cosine is greater; none: keep all.",
-    ),
-    Flag("clip_batch_size", "score", "32", integer(1, 4096), "Images per CLIP batch.", False),
-    Flag(
-        "aesthetic_weights",
-        "score",
-        PRESET_VALUE,
-        or_none(text),
-        "Aesthetic head: path of sac+logos+ava1-l14-linearMSE.pth or the same as .safetensors, demo, or none.",
-    ),
-    Flag(
-        "min_aesthetic_score",
-        "score",
-        PRESET_VALUE,
-        or_none(_AESTHETIC),
-        "Keep rows whose aesthetic score (V2 scale, 1 to 10) is greater; none: keep all.",
-    ),
-    Flag("ocr", "ocr", PRESET_VALUE, or_none(choice("rapidocr")), "Text spotter: rapidocr or none."),
-    Flag(
-        "max_ocr_boxes",
-        "ocr",
-        "0",
-        or_none(integer(0, 64)),
-        "Keep rows with at most this many text boxes (0: no visible text); none: measure, keep all.",
-    ),
+    *SCORE_FLAGS,
     *CAPTION_FLAGS,
+    *CURATION_FLAGS,
     Flag("device", "models", "auto", text, "auto, cpu, cuda or cuda:N.", False),
     Flag(
         "dtype",

@@ -9,6 +9,7 @@ from pathlib import Path
 from beam_recap import ocr
 from beam_recap.config import FILES_OF, RecapConfig
 from beam_recap.flag import ConfigError
+from beam_recap.model_checks import ClipName
 from beam_recap.model_files import MAX_HEAD_BYTES, ModelFilesError, local_copy, pinned, unpinned
 from beam_recap.schemas import Provenance
 
@@ -19,7 +20,9 @@ class ModelRefs:
 
     clip: str | None
     clip_pretrained: str | None
+    more_clips: tuple[ClipName, ...]
     aesthetic_head: str | None
+    aesthetic_clip: ClipName | None
     captioner: str | None
     provenance: Provenance
 
@@ -29,7 +32,9 @@ class ModelRefs:
         return cls(
             clip=_to_load(config, "clip_model"),
             clip_pretrained=config.clip_pretrained,
+            more_clips=_more_clips(config),
             aesthetic_head=head,
+            aesthetic_clip=_aesthetic_clip(config),
             captioner=_to_load(config, "captioner"),
             provenance=Provenance(
                 clip_model=_clip_name(config),
@@ -37,6 +42,7 @@ class ModelRefs:
                 ocr_engine=None if config.ocr is None else ocr.engine_id(ocr_settings(config)),
                 captioner=_captioner_name(config),
                 config_digest=config.digest(),
+                more_clip_models=tuple(name.shown for name in config.more_clip_names),
             ),
         )
 
@@ -49,6 +55,19 @@ def ocr_settings(config: RecapConfig) -> ocr.OCRSettings:
 def _to_load(config: RecapConfig, flag: str) -> str | None:
     path = config.model_path(flag)
     return None if path is None else pinned(path, config.identity()[f"{flag}{FILES_OF}"])
+
+
+def _more_clips(config: RecapConfig) -> tuple[ClipName, ...]:
+    fingerprints = config.identity()[f"more_clip_models{FILES_OF}"]
+    return tuple(
+        name._replace(model=pinned(name.model, files))
+        for name, files in zip(config.more_clip_names, fingerprints, strict=True)
+    )
+
+
+def _aesthetic_clip(config: RecapConfig) -> ClipName | None:
+    model = _to_load(config, "aesthetic_clip_model")
+    return None if model is None else ClipName(model, config.aesthetic_clip_pretrained)
 
 
 def _clip_name(config: RecapConfig) -> str | None:

@@ -16,3 +16,6 @@ DEFAULT_CONTACT = "https://github.com/beam-recap/beam-recap"
 
 # What can be wrong with a new caption as its text alone tells (`caption_quality`).
 CAPTION_FLAWS = ("repetition", "refusal", "prompt_echo", "truncated", "unseen_quotes")
+
+# What the rows of ``data/`` look like (`schemas`): a preset's own, or another published dataset's.
+SCHEMAS = ("recap", "recap-v2", "text-debiased", "recap-debiased", "recap-coco-30k", "datacomp")

@@ -13,6 +13,15 @@ from enum import StrEnum
 import numpy as np
 
 MAX_DETAIL_CHARS = 500
+# Fields of a sample with a number for each further CLIP model: cosine and lost share of the caption, of the recaption,
+# and the model's factor of cosines.
+MORE_CLIP_FIELDS = (
+    "more_clip_scores",
+    "more_captions_lost",
+    "more_recaption_scores",
+    "more_recaptions_lost",
+    "more_logit_scales",
+)
 
 
 class Stage(StrEnum):
@@ -25,6 +34,7 @@ class Stage(StrEnum):
     OCR = "ocr"
     CAPTION = "caption"
     RESCORE = "rescore"
+    MORE_CLIPS = "more_clips"
     CURATE = "curate"  # what only the whole dataset tells
 
 
@@ -151,7 +161,8 @@ class Sample:
     # ScoreCLIP and AestheticFilter.
     image_embedding: np.ndarray | None = None  # unit length, float32 [D]
     clip_score: float | None = None  # cosine of image and original caption, [-1, 1]
-    caption_cut: bool | None = None  # the original caption did not fit CLIP's context
+    caption_lost: float | None = None  # the share of the original caption that did not fit CLIP's context, [0, 1]
+    embedding: bytes | None = None  # the image embedding to keep: float16 little-endian [D]; only where a run keeps it
     aesthetic_score: float | None = None  # the head's scale; 1-10 for SAC+LOGOS+AVA1
 
     # OCRFilter.
@@ -171,16 +182,30 @@ class Sample:
     recaption_flags: tuple[str, ...] | None = None  # of `caption_quality.FLAGS`
     unseen_quotes: tuple[str, ...] | None = None  # quoted in the recaption, not seen by OCR; None if that did not run
     recaption_clip_score: float | None = None  # cosine of image and recaption, [-1, 1]
+    recaption_lost: float | None = None  # the share of the recaption that did not fit CLIP's context, [0, 1]
     clip_logit_scale: float | None = None  # CLIP's factor of cosines, about 100
+
+    # ScoreMoreClips: one number per further model, in the config's order.
+    more_clip_scores: tuple[float | None, ...] | None = None  # as clip_score
+    more_captions_lost: tuple[float | None, ...] | None = None  # as caption_lost
+    more_recaption_scores: tuple[float | None, ...] | None = None
+    more_recaptions_lost: tuple[float | None, ...] | None = None
+    more_logit_scales: tuple[float | None, ...] | None = None
 
     # RateCaptions.
     caption_rating: int | None = None  # of the original caption, 1 to 5
     recaption_rating: int | None = None  # 1 to 5
-    recaption_cut: bool | None = None  # the recaption did not fit CLIP's context
+
+    # Seconds of a worker's thread by stage, as `costs.COSTED` orders them; None for a stage that it did not go through.
+    seconds: tuple[float | None, ...] | None = None
+
+    # Curate.
+    cluster: int | None = None  # the label of its cluster, from 0: the source's, or in final files that of --clusters
 
     def reject(self, stage: Stage, reason: Reason, detail: str = "") -> Rejection:
-        """This row's rejection. It keeps the text and the numbers known so far, never pixels."""
-        return Rejection(sample=self.without_image(), stage=stage, reason=reason, detail=detail[:MAX_DETAIL_CHARS])
+        """This row's rejection. It keeps the text and the numbers known so far, never pixels or embeddings."""
+        sample = dataclasses.replace(self.without_image(), embedding=None)
+        return Rejection(sample=sample, stage=stage, reason=reason, detail=detail[:MAX_DETAIL_CHARS])
 
     def without_image(self) -> Sample:
         """The same row with text and numbers only (and its thumbnail, if it has one)."""

@@ -11,8 +11,16 @@ from pathlib import Path
 
 from support.recap_runs import ROOT
 
+from beam_recap.audit import options as audit_options
+from beam_recap.clusters import settings as cluster_settings
 from beam_recap.config import RecapConfig
 from beam_recap.options import parse_options
+
+_PARSERS = {
+    "pipelines.recap": parse_options,
+    "pipelines.cluster": cluster_settings.parse_flags,
+    "pipelines.audit": audit_options.parse_options,
+}
 
 
 def _setup_arguments() -> dict[str, object]:
@@ -59,7 +67,9 @@ def test_source_distribution_as_dataflow_builds_it(tmp_path):
         "beam_recap/demo/models/clip/open_clip_model.safetensors",
         "beam_recap/demo/models/aesthetic.safetensors",
         "beam_recap/demo/shard/demo-00000.tar",
+        "beam_recap/audit/page.html",
         "beam_recap/report/page.html",
+        "beam_recap/report/style.html",
         "transforms/read_shards.py",
         "pipelines/recap.py",
     } <= inside
@@ -78,8 +88,8 @@ def test_readme_commands_are_known():
         if words[0] == "make":
             assert f"\n{words[1]}:" in makefile
         else:
-            assert words[1:3] == ["-m", "pipelines.recap"]
-            parse_options(words[3:])
+            assert words[1] == "-m"
+            _PARSERS[words[2]](words[3:])
     assert RecapConfig.from_flags({}).preset == "recap-debiased"
 
 

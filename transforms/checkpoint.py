@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -17,6 +18,13 @@ from beam_recap.records import Outcome, Rejection
 NAMESPACE = "Checkpoint"
 FLUSH_ROWS = 500
 FLUSH_SECONDS = 20.0
+
+
+class CheckpointedRows(NamedTuple):
+    """What comes after waits for: all units' counts, and all of the checkpoint's files."""
+
+    units: beam.PCollection
+    files: beam.PCollection
 
 
 class Checkpoint(beam.PTransform):

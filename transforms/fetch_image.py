@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -12,6 +13,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
+from beam_recap.costs import with_cost
 from beam_recap.digests import digest_problem
 from beam_recap.fetch import FetchResult, FetchSettings, FetchWindow
 from beam_recap.images import DecodedImage, DecodeSettings, decode_image, encode_thumbnail
@@ -106,6 +108,11 @@ class _FetchFn(beam.DoFn):
         return self._decoded(sample, result.body)
 
     def _decoded(self, sample: Sample, data: bytes) -> Outcome:
+        started = time.perf_counter()
+        outcome = self._decode_row(sample, data)
+        return with_cost(outcome, Stage.FETCH, time.perf_counter() - started)
+
+    def _decode_row(self, sample: Sample, data: bytes) -> Outcome:
         self._image_bytes.update(len(data))
         sample = dataclasses.replace(sample, image_bytes=None, sha256=hashlib.sha256(data).hexdigest())
         if sample.expected_digest is not None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
+from beam_recap.costs import with_cost
 from beam_recap.isolation import ModelFailure
 from beam_recap.models.endpoint_settings import EndpointSettings
 from beam_recap.prompts import RECAP_MAX_NEW_TOKENS, RECAP_PROMPT
@@ -116,9 +118,12 @@ class LlavaModelHandler(ModelHandler[Sample, Outcome, "AnyCaptioner"]):
           FatalModelError: the device is gone.
         """
         hints = None if self._settings["hint"] is None else [sample.caption for sample in batch]
+        started = time.perf_counter()
         results = model.caption([sample.image for sample in batch], hints)
+        seconds = (time.perf_counter() - started) / max(1, len(batch))
         _count(results, model.take_splits())
-        return [_outcome(sample, result) for sample, result in zip(batch, results, strict=True)]
+        outcomes = [_outcome(sample, result) for sample, result in zip(batch, results, strict=True)]
+        return [with_cost(outcome, Stage.CAPTION, seconds) for outcome in outcomes]
 
     def share_model_across_processes(self) -> bool:
         """Whether a machine's processes share the model. Asked on the worker, because it depends on its devices."""

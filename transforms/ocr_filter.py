@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import apache_beam as beam
 
+from beam_recap.costs import with_cost
 from beam_recap.isolation import ModelFailure, run_isolated
 from beam_recap.ocr import OCRSettings
 from beam_recap.records import Outcome, Reason, Sample, Stage
@@ -57,10 +60,13 @@ class _OCRFn(beam.DoFn):
         self._spotter = shared_model(("ocr", self._settings), load)
 
     def process(self, sample: Sample) -> Iterator[Outcome]:
+        started = time.perf_counter()
         (found,) = run_isolated([sample.image], lambda images: [self._spotter.spot(image) for image in images])
+        yield with_cost(self._outcome(sample, found), Stage.OCR, time.perf_counter() - started)
+
+    def _outcome(self, sample: Sample, found: Any) -> Outcome:
         if isinstance(found, ModelFailure):
-            yield sample.reject(Stage.OCR, found.reason, found.detail)
-            return
+            return sample.reject(Stage.OCR, found.reason, found.detail)
         spotted = dataclasses.replace(
             sample,
             ocr_has_text=found.has_text,
@@ -71,6 +77,5 @@ class _OCRFn(beam.DoFn):
             ocr_complete=found.complete,
         )
         if self._max_boxes is not None and found.has_text and (self._max_boxes == 0 or found.boxes > self._max_boxes):
-            yield spotted.reject(Stage.OCR, Reason.HAS_TEXT, found.text or f"{found.unreadable} unreadable lines")
-        else:
-            yield spotted
+            return spotted.reject(Stage.OCR, Reason.HAS_TEXT, found.text or f"{found.unreadable} unreadable lines")
+        return spotted

@@ -19,7 +19,7 @@ class RescoreCaption(beam.PTransform):
     """Scores new captions with the embeddings that `ScoreCLIP` made; the pictures are not seen again.
 
     Input: `Sample` with ``image_embedding`` and ``recaption``. Output: `StageOutputs`; kept rows have
-    ``recaption_clip_score``, ``recaption_cut`` and ``clip_logit_scale``.
+    ``recaption_clip_score``, ``recaption_lost`` and ``clip_logit_scale``.
     Metrics: ``rows_*``. Rejections: ``non_finite``, ``out_of_memory``, ``model_error``.
     """
 
@@ -55,6 +55,6 @@ class _RescoreFn(beam.DoFn):
                 yield dataclasses.replace(
                     sample,
                     recaption_clip_score=score.score,
-                    recaption_cut=score.cut,
+                    recaption_lost=score.lost,
                     clip_logit_scale=self._logit_scale,
                 )

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
+from beam_recap import curation
 from beam_recap.assemble import OutputShard, ShardStats, assemble, delete_stale, plan_output_shards
 from beam_recap.inputs.units import UnitCount
 from beam_recap.schemas import Provenance, kept_columns, rejected_columns
+from transforms.checkpoint import CheckpointedRows
 
 NAMESPACE = "WriteParquet"
 SHARDS = "shards"
 HOSTS = "hosts"
-
-
-class CheckpointedRows(NamedTuple):
-    """What `WriteParquet` waits for: all units' counts, and all of the checkpoint's files."""
-
-    units: beam.PCollection
-    files: beam.PCollection
 
 
 class WrittenShards(NamedTuple):
@@ -39,27 +34,43 @@ class WriteParquet(beam.PTransform):
 
     Args:
       output: the run's directory; files go to ``data/`` and ``rejected/``.
-      preset: whose schema kept rows have.
+      schema: of kept rows, one of `names.SCHEMAS`.
       extra_columns: also what that schema lacks.
       provenance: the names of the models.
       rows_per_file: input rows per output shard.
+      curated_attempt: the attempt whose `Curate` applies; None: there is none.
+      save_embeddings: also write the kept rows' embeddings, to ``embeddings/``.
 
     Metrics: ``output_shards``, ``kept_rows``, ``rejected_rows``.
 
     Raises (in the run): `AccountingError` if a row has no outcome.
     """
 
-    def __init__(self, output: str, *, preset: str, extra_columns: bool, provenance: Provenance, rows_per_file: int):
+    def __init__(
+        self,
+        output: str,
+        *,
+        schema: str,
+        extra_columns: bool,
+        provenance: Provenance,
+        rows_per_file: int,
+        curated_attempt: int | None = None,
+        save_embeddings: bool = False,
+    ):
         super().__init__()
         self._output = output
         self._rows_per_file = rows_per_file
-        self._assemble = _AssembleFn(output, preset, extra_columns, provenance)
+        self._curated_attempt = curated_attempt
+        settings = {"curated_attempt": curated_attempt, "save_embeddings": save_embeddings}
+        self._assemble = _AssembleFn(output, (schema, extra_columns, provenance), settings)
 
     def expand(self, rows: CheckpointedRows) -> WrittenShards:
         units = rows.units | "KeyUnits" >> beam.Map(lambda unit: (None, unit))
         # The files themselves are found by their unit; what matters here is that all of them have been written.
         files = rows.files | "KeyFiles" >> beam.Map(lambda path: (None, None))
-        plan = beam.FlatMap(_plan, output=self._output, rows_per_file=self._rows_per_file)
+        plan = beam.FlatMap(
+            _plan, output=self._output, rows_per_file=self._rows_per_file, curated_attempt=self._curated_attempt
+        )
         # Without it an input of no rows would group to nothing, and no file would be written.
         always = rows.units.pipeline | "Always" >> beam.Create([(None, None)], reshuffle=False)
         assemble_shards = beam.ParDo(self._assemble).with_output_types(ShardStats, hosts=tuple[str, dict[str, int]])
@@ -74,24 +85,29 @@ class WriteParquet(beam.PTransform):
         return WrittenShards(written[SHARDS], written[HOSTS])
 
 
-def _plan(keyed: tuple[None, Iterable[UnitCount | None]], output: str, rows_per_file: int) -> Iterator[OutputShard]:
+def _plan(
+    keyed: tuple[None, Iterable[UnitCount | None]], output: str, rows_per_file: int, curated_attempt: int | None
+) -> Iterator[OutputShard]:
     shards = plan_output_shards((unit for unit in keyed[1] if unit is not None), rows_per_file)
     delete_stale(output, shards)
+    if curated_attempt is not None:
+        curation.delete_others(output, curated_attempt)
     yield from shards
 
 
 class _AssembleFn(beam.DoFn):
-    def __init__(self, output: str, preset: str, extra_columns: bool, provenance: Provenance):
+    def __init__(self, output: str, kept_columns: tuple[str, bool, Provenance], settings: dict[str, Any]):
         self._output = output
-        self._extra_columns = extra_columns
-        self._kept_columns = (preset, extra_columns, provenance)
+        self._kept_columns = kept_columns
+        self._settings = settings
         self._shards = Metrics.counter(NAMESPACE, "output_shards")
         self._kept = Metrics.counter(NAMESPACE, "kept_rows")
         self._rejected = Metrics.counter(NAMESPACE, "rejected_rows")
 
     def process(self, shard: OutputShard) -> Iterator[ShardStats | TaggedOutput]:
-        columns = (kept_columns(*self._kept_columns), rejected_columns(self._extra_columns))
-        stats, hosts = assemble(self._output, shard, *columns)
+        _, extra_columns, _ = self._kept_columns
+        columns = (kept_columns(*self._kept_columns), rejected_columns(extra_columns))
+        stats, hosts = assemble(self._output, shard, *columns, **self._settings)
         self._shards.inc()
         self._kept.inc(stats.kept)
         self._rejected.inc(stats.rows - stats.kept)

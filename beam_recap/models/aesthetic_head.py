@@ -7,8 +7,8 @@ Layouts that are read, recognised by their exact tensor names and shapes (D is t
   affine map; it is collapsed in float64.
 * the same with ReLU (``*-reluMSE.pth``): ``layers.{0,3,6,9,11}``.
 * one layer, ``layers.0``, D -> 1: only as safetensors whose metadata names the ``scale`` of its scores.
-
-The older "V1" head (LAION-AI/aesthetic-predictor: ``weight``, ``bias``) scores on another scale and is refused.
+* "V1" (LAION-AI/aesthetic-predictor, ``sa_0_4_vit_*_linear.pth``): ``weight``, ``bias``, D -> 1. Its scores are on
+  another scale (laion-aesthetic is V1 > 7, text-debiased is V2 > 4.5), so it is read only where V1 is asked for.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ _HIDDEN = (1024, 128, 64, 16)
 _LINEAR_LAYERS = (0, 2, 4, 6, 7)
 _RELU_LAYERS = (0, 3, 6, 9, 11)
 
+VERSIONS = ("v2", "v1")
+_V1_NAMES = {"weight", "bias"}
+
 _Affine = tuple[np.ndarray, np.ndarray]  # weight float64 [out, in], bias float64 [out]
 
 
@@ -46,22 +49,32 @@ class AestheticHead:
         self._scale = scale
 
     @classmethod
-    def load(cls, path: str | Path) -> AestheticHead:
+    def load(cls, path: str | Path, version: str = "v2") -> AestheticHead:
         """Reads a ``.pth`` (nothing in it is executed) or ``.safetensors`` file, local or remote (`local_copy`).
+
+        Args:
+          path: the file.
+          version: the scale that is asked for, one of `VERSIONS`: V1 heads belong to ``"v1"``, all others to ``"v2"``.
 
         Raises:
           ModelFilesError: a remote file cannot be copied.
           FileNotFoundError: there is no such file.
           WeightsMismatch: the tensors are none of the known layouts, or not finite.
-          ValueError: another kind of file, a V1 head, or a one-layer head without a scale.
+          ValueError: another kind of file, a head of the other version, or a one-layer head without a scale.
         """
+        if version not in VERSIONS:
+            raise ValueError(f"version must be one of {', '.join(VERSIONS)}, not {version!r}")
         path = local_copy(str(path), "aesthetic_weights", max_bytes=MAX_HEAD_BYTES)
         if path.suffix not in (".pth", ".safetensors"):
             raise ValueError(f"aesthetic head {path.name}: it must be a .pth or .safetensors file.")
         if path.stat().st_size > MAX_HEAD_BYTES:
             raise WeightsMismatch(f"aesthetic head {path.name}: larger than {MAX_HEAD_BYTES >> 20} MiB, so not a head.")
         tensors, metadata = _read_pth(path) if path.suffix == ".pth" else _read_safetensors(path)
-        layers, is_relu = _layers_of(f"aesthetic head {path.name}", tensors, metadata)
+        source = f"aesthetic head {path.name}"
+        _check_version(source, set(tensors), version)
+        if version == "v1":
+            tensors, metadata = {f"layers.0.{name}": tensor for name, tensor in tensors.items()}, {"scale": "V1"}
+        layers, is_relu = _layers_of(source, tensors, metadata)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         return cls(f"{path.name}@{digest}", layers if is_relu else [_collapse(layers)], scale=metadata.get("scale"))
 
@@ -137,11 +150,6 @@ def _layers_of(
     source: str, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
 ) -> tuple[list[_Affine], bool]:
     """The layers in order, and whether there are ReLUs between them."""
-    if set(tensors) == {"weight", "bias"}:
-        raise ValueError(
-            f"{source}: this is a V1 head (LAION-AI/aesthetic-predictor), whose scores are on another scale than the "
-            "V2 thresholds; use sac+logos+ava1-l14-linearMSE.pth."
-        )
     one_layer = set(tensors) == _names((0,))
     if one_layer and "scale" not in metadata:
         raise ValueError(f"{source}: a one-layer head must be safetensors with a `scale` in its metadata.")
@@ -166,6 +174,20 @@ def _layers_of(
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise WeightsMismatch(f"{source}: the weights are not finite.")
     return [(tensors[f"layers.{number}.weight"], tensors[f"layers.{number}.bias"]) for number in numbers], is_relu
+
+
+def _check_version(source: str, names: set[str], version: str) -> None:
+    is_v1 = names == _V1_NAMES
+    if is_v1 and version != "v1":
+        raise ValueError(
+            f"{source}: this is a V1 head (LAION-AI/aesthetic-predictor), whose scores are on another scale than the "
+            "V2 thresholds; use sac+logos+ava1-l14-linearMSE.pth, or --aesthetic_scale=v1 and a threshold of its own."
+        )
+    if version == "v1" and not is_v1:
+        raise ValueError(
+            f"{source}: this is no V1 head (weight, bias), and --aesthetic_scale is v1; use a V1 head such as "
+            "sa_0_4_vit_l_14_linear.pth, or --aesthetic_scale=v2."
+        )
 
 
 def _names(numbers: Sequence[int]) -> set[str]:

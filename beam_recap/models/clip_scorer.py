@@ -149,6 +149,18 @@ class ClipScorer:
         rows = list(zip(images, captions, strict=True))
         return self._in_batches(rows, self._score_batch)
 
+    def embed(self, images: Sequence[np.ndarray]) -> list[np.ndarray | ModelFailure]:
+        """Embeds images: float32 ``[D]`` of unit length each.
+
+        Args:
+          images: RGB, uint8 ``[H, W, 3]``, of any size.
+
+        Raises:
+          FatalModelError: the device is gone.
+        """
+        scores = self.score(images, [None] * len(images))
+        return [score if isinstance(score, ModelFailure) else score.embedding for score in scores]
+
     def score_captions(
         self, embeddings: Sequence[np.ndarray], captions: Sequence[str]
     ) -> list[CaptionScore | ModelFailure]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import yaml
 
 from beam_recap.assemble import ShardStats
-from beam_recap.report.column_notes import COLUMN_NOTES
+from beam_recap.report.column_notes import note_of
 from beam_recap.report.facts import RunFacts
 from beam_recap.report.wording import demo_note, model_rows, stage_rule, stage_title
 
@@ -73,7 +73,7 @@ def _front_matter(facts: RunFacts, schema: pa.Schema, stats: Sequence[ShardStats
         "size_categories": [_size_category(rows)],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}],
         "dataset_info": {
-            "features": [{"name": field.name, "dtype": _dtype(field)} for field in schema],
+            "features": [{"name": field.name, **_feature(field.name, field.type)} for field in schema],
             "splits": [{"name": "train", "num_bytes": arrow_bytes, "num_examples": rows}],
             "download_size": sum(file.file_bytes for file in kept),
             "dataset_size": arrow_bytes,
@@ -82,10 +82,18 @@ def _front_matter(facts: RunFacts, schema: pa.Schema, stats: Sequence[ShardStats
     return f"---\n{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)}---"
 
 
-def _dtype(field: pa.Field) -> str:
-    if field.type not in _DTYPES:
-        raise ValueError(f"column {field.name} of type {field.type} has no name in a dataset card")
-    return _DTYPES[field.type]
+def _feature(column: str, kind: pa.DataType) -> dict[str, Any]:
+    """A column's type as `datasets` writes it: ``{"dtype": NAME}``, or ``{"list": ...}`` of what is in it."""
+    if pa.types.is_list(kind):
+        inner = _feature(column, kind.value_type)
+        return {"list": inner.get("dtype", inner)}
+    if kind not in _DTYPES:
+        raise ValueError(f"column {column} of type {kind} has no name in a dataset card")
+    return {"dtype": _DTYPES[kind]}
+
+
+def _dtype(column: str, kind: pa.DataType) -> str:
+    return f"list of {_dtype(column, kind.value_type)}" if pa.types.is_list(kind) else _feature(column, kind)["dtype"]
 
 
 def _size_category(rows: int) -> str:
@@ -166,7 +174,7 @@ def _models(facts: RunFacts) -> str:
 
 
 def _columns(schema: pa.Schema) -> str:
-    rows = [(f"`{field.name}`", _dtype(field), _escape(COLUMN_NOTES.get(field.name, ""))) for field in schema]
+    rows = [(f"`{field.name}`", _dtype(field.name, field.type), _escape(note_of(field.name))) for field in schema]
     return "## Columns\n\nA value that was not computed is null, never 0.\n\n" + _table(
         ("Column", "Type", "Meaning"), rows
     )

@@ -11,7 +11,7 @@ _NSFW = "What the source says about unsafe content; not checked."
 _HEIGHT = "Height of the picture, in pixels, from the source where it says so; not img2dataset's, after shrinking."
 _WIDTH = "Width of the picture, in pixels, from the source where it says so; not img2dataset's, after shrinking."
 _SOURCE_ROW = "Position of the row in its source file."
-_KMEANS = "Cluster label; null until clusters are assigned."
+_KMEANS = "Label of the picture's cluster, from 0; null in runs without --clusters."
 
 COLUMN_NOTES = {
     # Recap-DataComp-1B
@@ -45,6 +45,17 @@ COLUMN_NOTES = {
     "width": _WIDTH,
     "license": _LICENSE,
     "nsfw": _NSFW,
+    # Recap-DataComp-1B, condition_diverse_topk
+    "re_caption_condition_diverse_topk": "The new caption, if the captioner was shown the original one as a hint.",
+    "re_condition_length": "Words of that caption, parted by white space.",
+    # Recap-COCO-30K
+    "image_id": "The source's own number of the picture.",
+    "coco_url": "Where the picture was found.",
+    # DataComp
+    "text": "The original caption (alt-text).",
+    "clip_b32_similarity_score": "Cosine of image and original caption by OpenAI's ViT-B/32; null if it did not run.",
+    "clip_l14_similarity_score": "Cosine of image and original caption by OpenAI's ViT-L/14; null if it did not run.",
+    "face_bboxes": "Boxes of faces; null, because none are looked for.",
     # Provenance
     "uid": "The source's own id, else a digest of URL and caption.",
     "clip_model": "The CLIP model of the scores.",
@@ -69,6 +80,7 @@ COLUMN_NOTES = {
     "image_format": "JPEG, PNG, WEBP or GIF.",
     "clip_score": _SIMILARITY,
     "caption_cut": "Whether the original caption was longer than CLIP's context.",
+    "caption_lost": "The share of the original caption's tokens that did not fit, 0 to 1: the score does not know it.",
     "aesthetic_score": _AESTHETIC,
     "ocr_has_text": "Whether visible text was found.",
     "ocr_text": "The visible text, in reading order.",
@@ -77,6 +89,8 @@ COLUMN_NOTES = {
     "ocr_area": "Share of the image under boxes, in [0, 1].",
     "ocr_complete": "False where reading stopped at the first text: text, boxes and area are lower bounds.",
     "co_embedded_text_rate": "Share of the original caption's words that are also visible text, in [0, 1].",
+    "co_embedded_text_rate_strict": "The same by the paper's algorithm to the letter: case and punctuation count.",
+    "co_embedded_text_rate_fuzzy": "The same where a word may differ from the visible one in every fifth character.",
     "recaption_tokens": "Tokens of the new caption.",
     "recaption_truncated": "Whether the new caption reached the longest length and may end mid-sentence.",
     "recaption_hinted": "Whether the captioner was shown the original caption; null in runs without --caption_hint.",
@@ -91,9 +105,29 @@ COLUMN_NOTES = {
     "org_preference": "CLIP's preference for the original caption, 0 to 100: a softmax of both cosines.",
     "re_preference": "The same for the new caption; the two sum to 100.",
     "recaption_cut": "Whether the new caption was longer than CLIP's context.",
+    "recaption_lost": "The share of the new caption's tokens that did not fit, 0 to 1: the score knows nothing of it.",
     # rejected/
     "caption": "The original caption (alt-text).",
     "stage": "The stage that rejected the row.",
     "reason": "Why, in one word.",
     "detail": "Why, in one line for people.",
 }
+
+# ... of further CLIP models, whose names follow.
+_MORE_CLIP_NOTES = {
+    "clip_score_": "Cosine of image and original caption, in [-1, 1], by",
+    "caption_lost_": "Share of the original caption's tokens that did not fit the context of",
+    "recaption_clip_score_": "Cosine of image and new caption, in [-1, 1], by",
+    "recaption_lost_": "Share of the new caption's tokens that did not fit the context of",
+    "re_preference_": "Preference for the new caption over the original one, 0 to 100, of",
+}
+
+
+def note_of(column: str) -> str:
+    """One line on a column; empty for one that is not ours."""
+    if column in COLUMN_NOTES:
+        return COLUMN_NOTES[column]
+    for start, note in _MORE_CLIP_NOTES.items():
+        if column.startswith(start):
+            return f"{note} {column.removeprefix(start)}."
+    return ""

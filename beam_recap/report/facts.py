@@ -32,6 +32,7 @@ class RunFacts:
 
     output: str
     preset: str
+    schema: str
     extra_columns: bool
     config: dict[str, Any]  # flag -> JSON value, all flags
     config_digest: str
@@ -49,6 +50,7 @@ class RunFacts:
         return cls(
             output=config.output,
             preset=config.preset,
+            schema=config.schema,
             extra_columns=config.extra_columns,
             config=json.loads(json.dumps(dataclasses.asdict(config))),
             config_digest=config.digest(),
@@ -75,13 +77,18 @@ def _versions() -> dict[str, str]:
 
 def _stages(config: RecapConfig) -> tuple[tuple[str, str], ...]:
     has_clip, has_captioner = config.clip_model is not None, config.makes_captions
+    filters = {
+        "clip": ("ScoreCLIP", Stage.CLIP, has_clip),
+        "aesthetic": ("AestheticFilter", Stage.AESTHETIC, config.aesthetic_weights is not None),
+        "ocr": ("OCRFilter", Stage.OCR, config.ocr is not None),
+    }
     stages = (
         ("ReadShards", Stage.READ, True),
         ("FetchImage", Stage.FETCH, True),
-        ("ScoreCLIP", Stage.CLIP, has_clip),
-        ("AestheticFilter", Stage.AESTHETIC, config.aesthetic_weights is not None),
-        ("OCRFilter", Stage.OCR, config.ocr is not None),
+        *(filters[name] for name in config.filter_order),
         ("CaptionImage", Stage.CAPTION, has_captioner),
         ("RescoreCaption", Stage.RESCORE, has_captioner and has_clip),
+        ("ScoreMoreClips", Stage.MORE_CLIPS, bool(config.more_clip_models)),
+        ("Curate", Stage.CURATE, config.curation is not None),
     )
     return tuple((label, str(stage)) for label, stage, runs in stages if runs)

@@ -39,7 +39,7 @@ def write_reports(
     ordered = sorted(stats, key=lambda shard: shard.number)
     _check(ordered)
     summary = build_summary(facts, ordered, hosts, finished_at=time.time())
-    schema = schema_of(kept_columns(facts.preset, facts.extra_columns, facts.provenance))
+    schema = schema_of(kept_columns(facts.schema, facts.extra_columns, facts.provenance))
     card = dataset_card(facts, summary, schema, ordered)
     page = report_page(facts, summary, [outcome for shard in ordered for outcome in shard.examples])
     for name, text in (
@@ -58,7 +58,8 @@ def _check(stats: Sequence[ShardStats]) -> None:
     for number, shard in enumerate(stats):
         expected = OutputShard(number, len(stats), ())
         names = tuple(file.name for file in shard.files)
-        if shard.number != number or names != (expected.kept_name, expected.rejected_name):
+        known = (expected.kept_name, expected.rejected_name, expected.embeddings_name)
+        if shard.number != number or names not in (known[:2], known):
             found = [other.number for other in stats]
             raise AccountingError(
                 f"{len(stats)} output shards are numbered {found}, and shard {shard.number} is {names[0]}: "
@@ -70,10 +71,10 @@ def _check(stats: Sequence[ShardStats]) -> None:
                 f"output shard {number}: {shard.rows} rows are not {shard.kept} kept + {rejected} rejected"
             )
         written = tuple(file.rows for file in shard.files)
-        if written != (shard.kept, rejected):
+        if written not in ((shard.kept, rejected), (shard.kept, rejected, shard.kept)):
             raise AccountingError(
                 f"output shard {number}: {shard.kept} kept and {rejected} rejected rows, "
-                f"but its files hold {written[0]} and {written[1]}"
+                f"but its files hold {', '.join(map(str, written))}"
             )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from beam_recap import __version__
 from beam_recap.assemble import ShardStats
+from beam_recap.costs import FilterCost, cheapest_order, expected_seconds
 from beam_recap.download_counts import FETCHED, DownloadCounts, HostCounts, failed_rows
 from beam_recap.records import Reason
 from beam_recap.report.facts import RunFacts
@@ -27,7 +28,9 @@ def build_summary(
       finished_at: unix time, s.
 
     Returns:
-      ``counts.by_stage`` is a funnel: a stage's ``rows_in`` are the ``rows_out`` of the one before. ``kept_percent`` is
+      ``counts.by_stage`` is a funnel: a stage's ``rows_in`` are the ``rows_out`` of the one before; its ``seconds`` are
+      those of workers' threads, in all attempts (see `costs`). ``filters`` compares the order of the filters with the
+      cheapest one, as if each passed its share of rows whatever came before it. ``kept_percent`` is
       None where no row was read. ``timings.rows_per_s`` is None for a later attempt, whose counts include the rows of
       earlier ones. ``fetch`` is about downloads (see `download_counts`): its ``rows`` are ``fetched`` + ``failed``, and
       they are the sum of ``by_http_status`` + ``no_answer``. ``transient`` are the failed ones that another try may
@@ -41,9 +44,12 @@ def build_summary(
         rejected.update(shard.rejected)
     for (_, reason), count in rejected.items():
         by_reason[reason] += count
+    seconds = sum((shard.seconds for shard in stats), Counter())
+    funnel = _funnel(rows, [stage for _, stage in facts.stages], rejected, seconds)
     elapsed = max(finished_at - facts.started_at, 0.0)
     models = dataclasses.asdict(facts.provenance)
     models.pop("config_digest")
+    models["more_clip_models"] = list(facts.provenance.more_clip_models)
     return {
         "beam_recap_version": __version__,
         "preset": facts.preset,
@@ -57,9 +63,10 @@ def build_summary(
             "kept": kept,
             "rejected": rejected.total(),
             "kept_percent": round(100 * kept / rows, 2) if rows else None,
-            "by_stage": _funnel(rows, [stage for _, stage in facts.stages], rejected),
+            "by_stage": funnel,
             "by_reason": _most_first(by_reason),
         },
+        "filters": _filters(funnel, facts),
         "fetch": _fetch(sum((shard.downloads for shard in stats), DownloadCounts()), hosts),
         "timings": {
             "started_at": _utc(facts.started_at),
@@ -76,13 +83,16 @@ def build_summary(
     }
 
 
-def _funnel(rows: int, stages: Sequence[str], rejected: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
+def _funnel(
+    rows: int, stages: Sequence[str], rejected: Counter[tuple[str, str]], seconds: Mapping[str, float]
+) -> list[dict[str, Any]]:
     # A stage that the facts do not name comes last: its rejections must not vanish from the sum.
     unnamed = sorted({stage for stage, _ in rejected} - set(stages))
     funnel = []
     for stage in (*stages, *unnamed):
         reasons = Counter({reason: count for (at, reason), count in rejected.items() if at == stage})
         rows_out = rows - reasons.total()
+        spent = seconds.get(stage)
         funnel.append(
             {
                 "stage": stage,
@@ -90,10 +100,38 @@ def _funnel(rows: int, stages: Sequence[str], rejected: Counter[tuple[str, str]]
                 "rejected": reasons.total(),
                 "rows_out": rows_out,
                 "reasons": _most_first(reasons),
+                "seconds": None if spent is None else round(spent, 3),
+                "ms_per_row": _per_row(spent, rows),
+                "ms_per_rejected_row": _per_row(spent, reasons.total()),
             }
         )
         rows = rows_out
     return funnel
+
+
+def _per_row(seconds: float | None, rows: int) -> float | None:
+    return None if seconds is None or not rows else round(1000 * seconds / rows, 3)
+
+
+def _filters(funnel: Sequence[dict[str, Any]], facts: RunFacts) -> dict[str, Any]:
+    """The order of the filters, and the one that would have cost least by what was measured here."""
+    names = [name for name in facts.config["filter_order"] if name in {stage for _, stage in facts.stages}]
+    stages = {stage["stage"]: stage for stage in funnel}
+    measured = {
+        name: FilterCost(stage["seconds"] / stage["rows_in"], stage["rows_out"] / stage["rows_in"])
+        for name in names
+        if (stage := stages[name])["rows_in"] and stage["seconds"] is not None
+    }
+    if len(measured) < len(names):
+        return {"order": names, "cheapest_order": None, "ms_per_row": None, "cheapest_ms_per_row": None}
+    needs_clip = facts.config["aesthetic_clip_model"] is None
+    cheapest = cheapest_order(measured, {"aesthetic": "clip"} if needs_clip else {})
+    return {
+        "order": names,
+        "cheapest_order": list(cheapest),
+        "ms_per_row": round(1000 * expected_seconds(names, measured), 3),
+        "cheapest_ms_per_row": round(1000 * expected_seconds(cheapest, measured), 3),
+    }
 
 
 def _fetch(downloads: DownloadCounts, hosts: Sequence[tuple[str, HostCounts]]) -> dict[str, Any]:

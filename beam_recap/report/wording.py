@@ -17,6 +17,7 @@ STAGE_TITLES = {
     "ocr": "Visible text",
     "caption": "Caption",
     "rescore": "Score the caption",
+    "more_clips": "Score by more models",
     "curate": "Compare with other rows",
 }
 REASON_WORDS = {
@@ -93,6 +94,8 @@ def status_words(status: str) -> str:
 
 def stage_rule(stage: str, config: dict[str, Any]) -> str:
     """What a row needs to pass the stage, "" where that needs no words."""
+    if stage == "read":
+        return ", ".join(config["prefilter"])
     if stage == "clip":
         return _above("cosine", config["min_clip_score"])
     if stage == "aesthetic":

@@ -113,7 +113,8 @@ FULL = sample(
     image_format="WEBP",
     thumbnail=b"\xff\xd8\x00",
     clip_score=float(np.float32(0.3)),
-    caption_cut=False,
+    caption_lost=0.0,
+    embedding=b"\x00<",
     expected_digest="0" * 64,
     http_status=200,
     exif="{}",
@@ -135,7 +136,14 @@ FULL = sample(
     caption_rating=3,
     recaption_rating=5,
     recaption_clip_score=-0.25,
-    recaption_cut=False,
+    recaption_lost=0.125,
+    more_clip_scores=(0.2, None),
+    more_captions_lost=(0.0, 0.5),
+    more_recaption_scores=(None, -1.0),
+    more_recaptions_lost=(0.0, 0.0),
+    more_logit_scales=(100.0, None),
+    cluster=0,
+    seconds=(0.25, None, None, 0.0, 1.5),
 )
 
 

@@ -134,6 +134,9 @@ REFUSALS = [
     ("fetch_timeout_s", "soon", "give seconds"),
     ("fetch_retries", "21", "from 0 to 20"),
     ("fetch_max_bytes", "10", "from 1024"),
+    ("prefilter", "similarity=0.3", "give >, >=, <, <=, == or !="),
+    ("prefilter", "similarity>0.3,", "give conditions such as similarity>0.3"),
+    ("prefilter", "language==english", "give an ISO 639-1 code"),
     ("image_size", "63", "from 64"),
     ("max_aspect_ratio", "0.5", "from 1 to 1000"),
     ("min_clip_score", "30", "give 0.3"),
@@ -231,6 +234,13 @@ NOT_IDENTITY = {
     "caption_engine",
     "caption_batch_size",
     "captioner_copies",
+    "schema",
+    "clusters",
+    "drop_duplicate_rows",
+    "drop_duplicate_images",
+    "near_duplicate_similarity",
+    "max_same_image",
+    "max_same_caption",
     "device",
     "retry",
     "keep_checkpoint",
@@ -243,6 +253,7 @@ OTHER_VALUES = {
     "url_column": "link",
     "caption_column": "alt",
     "verify_hash": "md5",
+    "prefilter": "similarity>0.3,basic",
     "unit_rows": "10",
     "rows_per_file": "10",
     "extra_columns": "true",
@@ -275,7 +286,19 @@ OTHER_VALUES = {
     "clip_model": "none",
     "min_clip_score": "0.1",
     "clip_batch_size": "1",
+    "more_clip_models": "demo",
     "aesthetic_weights": "demo",
+    "aesthetic_scale": "v1",
+    "aesthetic_clip_model": "demo",
+    "filter_order": "ocr,clip,aesthetic",
+    "schema": "datacomp",
+    "clusters": "/models/clusters",
+    "drop_duplicate_rows": "true",
+    "drop_duplicate_images": "true",
+    "near_duplicate_similarity": "0.9",
+    "max_same_image": "5",
+    "max_same_caption": "5",
+    "save_embeddings": "true",
     "ocr": "rapidocr",
     "max_ocr_boxes": "2",
     "captioner": "none",
@@ -298,7 +321,9 @@ OTHER_VALUES = {
 
 @pytest.mark.parametrize("name", OTHER_VALUES)
 def test_what_decides_an_outcome_is_the_identity(name: str) -> None:
-    base, other = config(), config(**{name: OTHER_VALUES[name]})
+    # With embeddings in the checkpoint, what reads them may change.
+    same = {"save_embeddings": "true"} if name in ("clusters", "near_duplicate_similarity") else {}
+    base, other = config(**same), config(**same, **{name: OTHER_VALUES[name]})
     assert getattr(base, name) != getattr(other, name)
     assert (base.digest() == other.digest()) == (name in NOT_IDENTITY)
     assert (base.identity() == other.identity()) == (name in NOT_IDENTITY)
@@ -327,7 +352,7 @@ def test_a_server_in_place_of_a_checkpoint() -> None:
 
 def test_every_flag_is_either_identity_or_not() -> None:
     # No other value of these stands alone.
-    needs_another = {"clip_pretrained", "min_aesthetic_score", *ENDPOINT, *JUDGE}
+    needs_another = {"clip_pretrained", "aesthetic_clip_pretrained", "min_aesthetic_score", *ENDPOINT, *JUDGE}
     assert {flag.name for flag in FLAGS} == set(OTHER_VALUES) | needs_another
     assert {flag.name for flag in FLAGS if not flag.decides_outcome} == NOT_IDENTITY
 

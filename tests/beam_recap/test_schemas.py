@@ -77,7 +77,7 @@ FULL = Sample(
     height=320,
     image_format="JPEG",
     clip_score=0.31,
-    caption_cut=False,
+    caption_lost=0.25,
     aesthetic_score=5.5,
     ocr_has_text=True,
     ocr_text="sale",
@@ -89,7 +89,8 @@ FULL = Sample(
     recaption_tokens=9,
     recaption_truncated=False,
     recaption_clip_score=0.33,
-    recaption_cut=False,
+    recaption_lost=0.0,
+    cluster=17,
 )
 BARE = Sample(unit="u", index=0, uid="x", key="k")
 
@@ -213,7 +214,7 @@ def test_a_text_debiased_row() -> None:
         "NSFW": "UNLIKELY",
         "similarity": 0.31,
         "ase_scores": 5.5,
-        "kmeans": None,
+        "kmeans": 17,
         "__index_level_0__": 4,
     }
     assert isinstance(row["HEIGHT"], float)

@@ -75,7 +75,7 @@ def run_soak(count: int, seed: int = 0) -> SoakReport:
         rows = make_rows(web, count, seed)
         ports = (*FetchSettings.ports, web.plain.port, web.trusted.port, web.untrusted.port, web.closed_port)
         settings = FetchSettings(
-            concurrency=256, timeout_s=6.0, connect_timeout_s=3.0, max_bytes=2**20, ahead_rows=1024, ports=ports
+            concurrency=256, timeout_s=12.0, connect_timeout_s=10.0, max_bytes=2**20, ahead_rows=1024, ports=ports
         )
         _warm_up(web, settings)
         before = _count_handles()

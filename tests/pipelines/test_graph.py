@@ -42,7 +42,7 @@ def test_rows_have_their_own_coders(pipeline):
 
 
 def test_every_step_is_labelled(pipeline):
-    ours = ("ReadShards", "Checkpoint", "WriteParquet", "WriteSummary", *STAGES)
+    ours = ("ReadShards", "Checkpoint", "Curate", "WriteParquet", "WriteSummary", *STAGES)
     names = [t.unique_name.split("/") for t in pipeline.to_runner_api().components.transforms.values() if t.unique_name]
     seconds = {tuple(name[:2]) for name in names if name[0] in ours and len(name) > 1}
     assert {name[0] for name in names if "AppliedPTransform" not in name[0]} == set(ours)

@@ -30,7 +30,8 @@ FULL = Sample(
     thumbnail=b"",
     image_embedding=np.array([0.6, 0.8], np.float32),
     clip_score=-0.25,
-    caption_cut=False,
+    caption_lost=0.25,
+    embedding=b"\x00<",
     expected_digest="0" * 64,
     http_status=200,
     exif="{}",
@@ -52,9 +53,16 @@ FULL = Sample(
     clip_logit_scale=100.0,
     caption_rating=3,
     recaption_rating=5,
-    recaption_cut=True,
+    recaption_lost=0.0,
+    more_clip_scores=(0.2, None),
+    more_captions_lost=(0.0, 0.5),
+    more_recaption_scores=(None, -1.0),
+    more_recaptions_lost=(0.0, 0.0),
+    more_logit_scales=(100.0, None),
+    cluster=3999,
+    seconds=(0.5, None, 0.0, None, None),
 )
-PIXELS = ("image", "image_bytes", "image_embedding")
+PIXELS = ("image", "image_bytes", "image_embedding", "embedding")  # what a rejection does not carry
 
 
 def assert_same(left: Sample, right: Sample) -> None:

@@ -115,10 +115,27 @@ def test_one_layer_needs_safetensors_with_a_scale(tmp_path: Path) -> None:
             AestheticHead.load(tmp_path / name)
 
 
-def test_a_v1_head_is_refused(tmp_path: Path) -> None:
-    torch.save({"weight": torch.zeros(1, 768), "bias": torch.zeros(1)}, tmp_path / "v1.pth")
-    with pytest.raises(ValueError, match=r"V1 head.*another scale"):
-        AestheticHead.load(tmp_path / "v1.pth")
+@pytest.mark.parametrize("width", [512, 768])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_v1_heads_are_read_where_v1_is_asked_for(tmp_path: Path, width: int, suffix: str) -> None:
+    linear = torch.nn.Linear(width, 1)
+    path = tmp_path / f"v1{suffix}"
+    (torch.save if suffix == ".pth" else save_file)(dict(linear.state_dict()), path)
+    head = AestheticHead.load(path, "v1")
+    embeddings = unit_vectors(5, width)
+    expected = linear(torch.from_numpy(np.stack(embeddings)))[:, 0].tolist()
+    assert head.score(embeddings) == pytest.approx(expected, abs=1e-6)
+    assert (head.scale, head.input_dim) == ("V1", width)
+    with pytest.raises(ValueError, match=r"V1 head.*another scale.*--aesthetic_scale=v1"):
+        AestheticHead.load(path)
+
+
+def test_no_other_head_is_taken_for_v1(tmp_path: Path) -> None:
+    torch.save(random_head(LINEAR), tmp_path / "v2.pth")
+    with pytest.raises(ValueError, match=r"v2\.pth: this is no V1 head .*--aesthetic_scale=v2"):
+        AestheticHead.load(tmp_path / "v2.pth", "v1")
+    with pytest.raises(ValueError, match="version must be one of v2, v1, not 'V1'"):
+        AestheticHead.load(tmp_path / "v2.pth", "V1")
 
 
 @pytest.mark.parametrize(
@@ -178,5 +195,8 @@ def test_golden_values_of_the_published_heads() -> None:
     golden = [1.6555, 2.3593, 3.0698, 3.6725, 4.2380, 4.7010, 5.0731, 5.3654, 5.5767, 5.7468]
     assert head.score(embeddings) == pytest.approx(golden, abs=1e-4)
     assert head.head_id == "sac+logos+ava1-l14-linearMSE.pth@21dd590f3ccd"
+    old = "sa_0_4_vit_l_14_linear.pth"
     with pytest.raises(ValueError, match="V1 head"):
-        AestheticHead.load(PUBLISHED / "sa_0_4_vit_l_14_linear.pth")
+        AestheticHead.load(PUBLISHED / old)
+    golden = [-2.4579, -0.1379, 1.8951, 3.5849, 5.0997, 6.4701, 7.7870, 9.0480, 10.2264, 11.3044]
+    assert AestheticHead.load(PUBLISHED / old, "v1").score(embeddings) == pytest.approx(golden, abs=1e-4)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import yaml
 from support.report_runs import config_of, finish, provenance_of, small_run
 
 from beam_recap.flags import PRESETS
+from beam_recap.names import SCHEMAS
 from beam_recap.report.card import _size_category
-from beam_recap.report.column_notes import COLUMN_NOTES
+from beam_recap.report.column_notes import COLUMN_NOTES, note_of
 from beam_recap.report.run_report import write_reports
 from beam_recap.schemas import kept_columns, rejected_columns
 
@@ -62,9 +64,12 @@ def test_size_categories() -> None:
 
 def test_every_column_is_explained(tmp_path: Path) -> None:
     provenance = provenance_of(config_of(tmp_path))
-    names = {column.name for preset in PRESETS for column in kept_columns(preset, True, provenance)}
+    names = {column.name for schema in SCHEMAS for column in kept_columns(schema, True, provenance)}
     names |= {column.name for column in rejected_columns(True)}
     assert names == set(COLUMN_NOTES)
+    more = dataclasses.replace(provenance, more_clip_models=("ViT-L-14/openai",))
+    names = {column.name for column in kept_columns("recap", False, more)} - names
+    assert names and all(note_of(name).endswith(" vit_l_14_openai.") for name in names)
 
 
 def test_body(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_bars_are_shares_of_all_rows(tmp_path: Path) -> None:
     ]
     assert widths[:4] == [98.0, 2.0, 82.0, 16.0]
     assert widths[-2:] == [54.0, 0.0]
-    assert len(widths) == 14
+    assert len(widths) == 16
 
 
 def _examples(tmp_path: Path, outcomes: list[Outcome], **flags: str) -> list[tuple[Outcome, ...]]:

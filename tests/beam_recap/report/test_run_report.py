@@ -40,6 +40,7 @@ def test_summary_equals_the_run(output: Path) -> None:
         ("ocr", 32, 4, 28),
         ("caption", 28, 1, 27),
         ("rescore", 27, 0, 27),
+        ("curate", 27, 0, 27),
     ]
     assert counts["by_stage"][1]["reasons"] == {"http_4xx": 5, "timeout": 3}
     assert list(counts["by_reason"].items()) == [
@@ -110,7 +111,10 @@ def test_only_stages_that_run(output: Path) -> None:
     assert facts.stages == (("ReadShards", "read"), ("FetchImage", "fetch"), ("CaptionImage", "caption"))
     config = config_of(output, preset="text-debiased")
     stages = [stage for _, stage in RunFacts.of(config, provenance_of(config), 1).stages]
-    assert stages == ["read", "fetch", "clip", "aesthetic", "ocr"]
+    assert stages == ["read", "fetch", "clip", "aesthetic", "ocr", "curate"]
+    made = config_of(output, preset="text-debiased", filter_order="ocr,clip,aesthetic", more_clip_models="demo")
+    stages = [stage for _, stage in RunFacts.of(made, provenance_of(made), 1).stages]
+    assert stages == ["read", "fetch", "ocr", "clip", "aesthetic", "more_clips", "curate"]
 
 
 def test_facts_travel(output: Path) -> None:
@@ -173,7 +177,7 @@ def test_lost_row_is_an_error_and_nothing_is_written(output: Path) -> None:
 def test_rejections_that_are_not_in_the_files_are_an_error(output: Path) -> None:
     facts, stats = finish(config_of(output), small_run())
     more = dataclasses.replace(stats[0], rows=51, rejected=stats[0].rejected + Counter({("fetch", "timeout"): 1}))
-    with pytest.raises(AccountingError, match="hold 27 and 23"):
+    with pytest.raises(AccountingError, match="hold 27, 23"):
         write_reports(facts, [more])
 
 
