@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
@@ -75,26 +75,6 @@ def given_flags(options: Options) -> dict[str, str]:
     view: Any = options.view_as(type(options))  # type: ignore[attr-defined]
     texts = {flag.name: getattr(view, flag.name) for flag in options.flags}
     return {name: text for name, text in texts.items() if text is not None}
-
-
-def read_flags(flags: Sequence[Flag], given: Mapping[str, str]) -> dict[str, Any]:
-    """The values of flags; one that was not given and has no default is left out.
-
-    Raises:
-      ConfigError: a flag is unknown or malformed.
-    """
-    if unknown := set(given) - {flag.name for flag in flags}:
-        raise ConfigError(min(unknown), given[min(unknown)], "no such flag")
-    values: dict[str, Any] = {}
-    for flag in flags:
-        text = given.get(flag.name, flag.default)
-        if text is None or text == PRESET_VALUE:
-            continue
-        try:
-            values[flag.name] = flag.parse(text)
-        except ValueError as error:
-            raise ConfigError(flag.name, text, str(error)) from None
-    return values
 
 
 def format_flags(prog: str, usage: str, description: str, flags: Sequence[Flag]) -> str:

@@ -15,7 +15,7 @@ from beam_recap.demo import paths
 from beam_recap.duplicates.settings import DuplicateSettings
 from beam_recap.files import absolute
 from beam_recap.fingerprints import fingerprint
-from beam_recap.flag import DEMO, PRESET_VALUE, ConfigError
+from beam_recap.flag import DEMO, ConfigError, read_flags
 from beam_recap.flags import FLAGS
 from beam_recap.model_checks import ClipName, check_captioner, check_clip, check_head, column_part, read_clip_name
 from beam_recap.preset_values import PRESET_VALUES
@@ -121,17 +121,7 @@ class RecapConfig:
           ConfigError: a flag is unknown, malformed, out of its scale, or at odds with another.
         """
         given = {name: text for name, text in (given or {}).items() if text is not None}
-        if unknown := set(given) - {flag.name for flag in FLAGS}:
-            raise ConfigError(min(unknown), given[min(unknown)], "no such flag")
-        values: dict[str, Any] = {}
-        for flag in FLAGS:
-            text = given.get(flag.name, flag.default)
-            if text is None or text == PRESET_VALUE:
-                continue
-            try:
-                values[flag.name] = flag.parse(text)
-            except ValueError as error:
-                raise ConfigError(flag.name, text, str(error)) from None
+        values = read_flags(FLAGS, given)
         # With a server the preset's captioner is not wanted.
         if values["caption_endpoint"] is not None and values.setdefault("captioner", None) is not None:
             remedy = "is a second captioner beside --caption_endpoint; leave one of them out"

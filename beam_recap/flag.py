@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,3 +31,23 @@ class Flag:
     parse: Callable[[str], Any]
     help: str
     decides_outcome: bool = True
+
+
+def read_flags(flags: Sequence[Flag], given: Mapping[str, str]) -> dict[str, Any]:
+    """The values of flags; one that was not given and has no default is left out.
+
+    Raises:
+      ConfigError: a flag is unknown or malformed.
+    """
+    if unknown := set(given) - {flag.name for flag in flags}:
+        raise ConfigError(min(unknown), given[min(unknown)], "no such flag")
+    values: dict[str, Any] = {}
+    for flag in flags:
+        text = given.get(flag.name, flag.default)
+        if text is None or text == PRESET_VALUE:
+            continue
+        try:
+            values[flag.name] = flag.parse(text)
+        except ValueError as error:
+            raise ConfigError(flag.name, text, str(error)) from None
+    return values

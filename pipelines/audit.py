@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 import apache_beam as beam
@@ -19,11 +17,9 @@ from beam_recap.audit.report import JSON_NAME, summary_lines
 from beam_recap.audit.words import frequent_grams
 from beam_recap.flag import ConfigError
 from beam_recap.inputs.formats import ShardError
-from beam_recap.isolation import describe_error
-from beam_recap.logs import log_plainly
 from beam_recap.model_refs import ModelRefs
 from pipelines.recap_stages import stages_of
-from pipelines.running import leave, use_in_process_runner
+from pipelines.running import run_command, use_in_process_runner
 from transforms.observe_rows import ObservedRows, ObserveRejections, ObserveRows, ReadRunFiles
 from transforms.read_shards import ReadShards
 from transforms.score_clip import ClipModel
@@ -142,31 +138,15 @@ def _load_clip(config: AuditConfig) -> object | None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command. Exit status 0: done; 1: failed; 2: cannot be used so; 130: interrupted."""
-    if "--help" in argv or "-h" in argv:
-        print(format_help(PROG))
-        return 0
-    log_plainly()
-    # Threads that spin while they wait cost more than they gain where cores are shared. Read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        run(argv).wait_until_finish()
-    except ConfigError as error:
-        _say(str(error))
-        return 2
-    except (Exception, KeyboardInterrupt) as error:
-        # Beam's in-process engine wraps an interrupt into a RuntimeError.
-        if isinstance(error, KeyboardInterrupt) or "KeyboardInterrupt" in str(error):
-            _say("interrupted; nothing was written")
-            leave(130)
-        traceback.print_exc()
-        _say(f"failed ({describe_error(error)}); nothing was written")
-        return 1
-    return 0
-
-
-def _say(text: str) -> None:
-    print(f"{PROG}: {text}", file=sys.stderr)
+    """The command; see `run_command`."""
+    return run_command(
+        PROG,
+        argv,
+        lambda words: run(words).wait_until_finish(),
+        format_help,
+        if_interrupted="interrupted; nothing was written",
+        if_failed="; nothing was written",
+    )
 
 
 if __name__ == "__main__":

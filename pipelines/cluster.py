@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 
 from beam_recap.clusters import fit, model_folder
@@ -14,8 +12,7 @@ from beam_recap.clusters.embedding_files import EmbeddingFiles, EmbeddingsError
 from beam_recap.clusters.model import ClusterModelError
 from beam_recap.clusters.settings import format_help, parse_flags
 from beam_recap.flag import ConfigError
-from beam_recap.isolation import describe_error
-from beam_recap.logs import log_plainly
+from pipelines.running import run_command
 
 _LOG = logging.getLogger("beam_recap.clusters")
 PROG = "python -m pipelines.cluster"
@@ -55,31 +52,17 @@ def run(argv: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command. Exit status 0: done; 1: failed; 2: cannot be used so; 130: interrupted."""
-    if "--help" in argv or "-h" in argv:
-        print(format_help(PROG))
-        return 0
-    log_plainly()
-    # Threads that spin while they wait cost more than they gain where cores are shared. Read when faiss is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    """The command; see `run_command`."""
+    return run_command(PROG, argv, _run_or_interrupt, format_help, if_interrupted="interrupted; nothing was written")
+
+
+def _run_or_interrupt(argv: Sequence[str]) -> None:
     try:
         run(argv)
-    except ConfigError as error:
-        _say(str(error))
-        return 2
-    except (Exception, KeyboardInterrupt) as error:
-        # faiss makes an exception of its own of an interrupt.
-        if isinstance(error, KeyboardInterrupt) or "interrupted" in str(error):
-            _say("interrupted; nothing was written")
-            return 130
-        traceback.print_exc()
-        _say(f"failed ({describe_error(error)})")
-        return 1
-    return 0
-
-
-def _say(text: str) -> None:
-    print(f"{PROG}: {text}", file=sys.stderr)
+    except RuntimeError as error:
+        if "interrupted" in str(error):  # faiss makes an error of its own of it
+            raise KeyboardInterrupt from error
+        raise
 
 
 if __name__ == "__main__":

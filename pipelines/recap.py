@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,14 +17,12 @@ from beam_recap.clusters.model_folder import ClusterModelError
 from beam_recap.config import RecapConfig
 from beam_recap.demo import paths as demo
 from beam_recap.flag import ConfigError
-from beam_recap.isolation import describe_error
-from beam_recap.logs import log_plainly
 from beam_recap.model_refs import ModelRefs
 from beam_recap.options import format_help, parse_options
 from beam_recap.preflight import check_run
 from beam_recap.report.facts import RunFacts
 from pipelines.recap_stages import judge_of, stages_of
-from pipelines.running import leave, use_in_process_runner
+from pipelines.running import run_command, use_in_process_runner
 from transforms.assign_cluster import AssignCluster
 from transforms.checkpoint import Checkpoint, CheckpointedRows
 from transforms.curate import Curate
@@ -172,32 +168,16 @@ def _warn_of_demo_models(config: RecapConfig) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command. Exit status 0: done; 1: failed; 2: cannot be used so; 130: interrupted."""
-    if "--help" in argv or "-h" in argv:
-        print(format_help(PROG))
-        return 0
-    log_plainly()
-    # Threads that spin while they wait cost more than they gain where cores are shared. Read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        result = run(argv)
-        result.wait_until_finish()
-    except ConfigError as error:
-        _say(str(error))
-        return 2
-    except (Exception, KeyboardInterrupt) as error:
-        # Beam's in-process engine wraps an interrupt into a RuntimeError.
-        if isinstance(error, KeyboardInterrupt) or "KeyboardInterrupt" in str(error):
-            _say("interrupted; the same command goes on where this run stopped")
-            leave(130)
-        traceback.print_exc()
-        _say(f"failed ({describe_error(error)}); finished rows are kept, and the same command goes on from there")
-        return 1
-    return 0
-
-
-def _say(text: str) -> None:
-    print(f"{PROG}: {text}", file=sys.stderr)
+    """The command; see `run_command`."""
+    goes_on = "the same command goes on"
+    return run_command(
+        PROG,
+        argv,
+        lambda words: run(words).wait_until_finish(),
+        format_help,
+        if_interrupted=f"interrupted; {goes_on} where this run stopped",
+        if_failed=f"; finished rows are kept, and {goes_on} from there",
+    )
 
 
 if __name__ == "__main__":

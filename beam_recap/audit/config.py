@@ -11,9 +11,8 @@ from beam_recap.audit.draw_words import FontError, WordDrawer
 from beam_recap.audit.flags import AUDIT_FLAGS
 from beam_recap.audit.run_output import RunOutput, RunOutputError, find_run, is_run_output
 from beam_recap.audit.words import WordsError, read_words
-from beam_recap.command_line import read_flags
 from beam_recap.config import RecapConfig
-from beam_recap.flag import ConfigError
+from beam_recap.flag import ConfigError, read_flags
 from beam_recap.flags import FLAGS as RECAP_FLAGS
 from beam_recap.isolation import describe_error
 from beam_recap.preflight import check_directory, check_input
