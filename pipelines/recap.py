@@ -99,7 +99,7 @@ def run(argv: Sequence[str]) -> PipelineResult:
     options = parse_options(argv)
     config = options.config()
     check_run(config)
-    _warn_of_demo_models(config)
+    _warn(config)
     runs_here = use_in_process_runner(options)
     # Held until the run is over, so that the stages find the models loaded.
     models = _load_models(config) if runs_here else []
@@ -161,10 +161,18 @@ def _check_clusters(folder: str, width: int) -> None:
         raise ConfigError("clusters", folder, problem)
 
 
-def _warn_of_demo_models(config: RecapConfig) -> None:
-    if config.input and config.uses_demo_models:
+def _warn(config: RecapConfig) -> None:
+    """Says what a run on a user's own rows should know beforehand."""
+    if not config.input:
+        return
+    if config.uses_demo_models:
         flags = ", ".join(f"--{name}" for name in config.uses_demo_models)
         _LOG.warning("The demonstration's tiny models know only coloured shapes; name real ones with %s.", flags)
+    if config.near_duplicate_similarity is not None and config.clusters is None:
+        _LOG.warning(
+            "Near duplicates are looked for among all kept rows at once, which takes time that grows with their square; "
+            "for more than some 100,000 rows give --clusters, or --near_duplicate_similarity=none."
+        )
 
 
 def main(argv: Sequence[str]) -> int:
