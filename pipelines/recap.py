@@ -170,8 +170,8 @@ def _warn(config: RecapConfig) -> None:
         _LOG.warning("The demonstration's tiny models know only coloured shapes; name real ones with %s.", flags)
     if config.near_duplicate_similarity is not None and config.clusters is None:
         _LOG.warning(
-            "Near duplicates are looked for among all kept rows at once, in time that grows with their square; for more "
-            "than some 100,000 rows give --clusters, or --near_duplicate_similarity=none."
+            "Near duplicates are looked for among all kept rows at once, in time that grows with their square; for "
+            "more than some 100,000 rows give --clusters, or --near_duplicate_similarity=none."
         )
 
 
