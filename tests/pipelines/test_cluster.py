@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from support.embeddings import blobs, contents, write_embeddings
 from support.gcs_server import GcsServer
+from support.signals import heed_interrupts
 
 from beam_recap.clusters import model_folder
 from beam_recap.clusters.arrays import array_bytes
@@ -52,7 +53,14 @@ def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(arguments: list[str], code: str | None = None) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, *(["-c", code] if code else ["-m", "pipelines.cluster"]), *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
+    )
 
 
 def test_the_command(run_directory: Path, tmp_path: Path) -> None:

@@ -11,19 +11,15 @@ import time
 import pytest
 from support.recap_runs import ROOT, assert_accounts, final_bytes, run_command
 from support.shards import jpeg, write_parquet
+from support.signals import heed_interrupts
 from support.web_server import WebServer
 
 
 def _start(*flags: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "pipelines.recap", "--runner=DirectRunner", *flags]
     return subprocess.Popen(
-        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=dict(os.environ), preexec_fn=_heed_interrupts
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=dict(os.environ), preexec_fn=heed_interrupts
     )
-
-
-def _heed_interrupts() -> None:
-    """What a shell starts in the background inherits that interrupts are ignored; so would the command under test."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])

@@ -127,7 +127,9 @@ def test_only_what_any_captioner_has_is_called_on_the_model() -> None:
     first, second = LlavaModelHandler("folder").run_inference(rows, model)
     assert isinstance(first, Sample)
     assert (first.recaption, first.recaption_tokens, first.recaption_truncated) == ("a cat", 3, False)
-    assert second == rows[1].reject(Stage.CAPTION, Reason.NON_FINITE, "why")
+    assert isinstance(second, Rejection) and second.sample.uid == rows[1].uid
+    assert (second.stage, second.reason, second.detail) == (Stage.CAPTION, Reason.NON_FINITE, "why")
+    assert first.seconds == second.sample.seconds is not None
     with pytest.raises(ValueError):  # a row without an outcome would be lost in silence
         LlavaModelHandler("folder").run_inference(rows + samples(noise_images(1)), model)
 

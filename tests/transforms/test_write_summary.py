@@ -55,7 +55,7 @@ def run(output: Path, rows: list[Outcome], rows_per_file: int) -> dict:
         files = pipeline | "Files" >> beam.Create(paths)
         written = CheckpointedRows(units, files) | WriteParquet(
             config.output,
-            preset=config.preset,
+            schema=config.schema,
             extra_columns=config.extra_columns,
             provenance=provenance,
             rows_per_file=config.rows_per_file,
