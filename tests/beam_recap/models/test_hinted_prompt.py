@@ -123,12 +123,21 @@ def test_nor_do_sentence_and_caption_together(before: str, after: str, caption: 
     processor = PROCESSORS["llama-3"]
     try:
         writer = PromptWriter(processor, render_prompt(processor, RECAP_PROMPT, f"{before}{{caption}}{after}"))
-    except (ValueError, UnicodeError):  # it holds {caption} twice, or half a surrogate pair
+    except ValueError:  # it holds {caption} twice, or half a surrogate pair
         return
     written = writer.write("".join(caption))
     specials = special_ids(processor)
     assert [i for i in written.ids if i in specials] == [i for i in writer.plain.ids if i in specials]
     assert len(written.ids) <= writer.max_tokens
+
+
+@pytest.mark.parametrize("half", ["\ud800", "\udcff"])
+def test_bytes_that_are_no_text_are_refused(half: str) -> None:
+    processor = PROCESSORS["llama-3"]
+    with pytest.raises(ValueError, match="--caption_hint: it holds bytes that are no UTF-8 text"):
+        render_prompt(processor, RECAP_PROMPT, f"</s>{{caption}}{half}")
+    with pytest.raises(ValueError, match="--caption_prompt: it holds bytes that are no UTF-8 text"):
+        render_prompt(processor, f"Describe.{half}")
 
 
 def test_special_tokens_of_any_form(tmp_path: Path) -> None:
