@@ -43,9 +43,9 @@ def render_prompt(processor: Any, prompt: str, hint: str | None = None) -> Rende
         The template sees it with this word only, never with a caption.
 
     Raises:
-      ValueError: an empty prompt, or one of bytes that are no text (a shell passes them as halves of surrogates), a chat
-        template that gives two image tokens or two begin tokens, a hint without exactly one ``{caption}``, or a template
-        that shows the hint otherwise than as a line after the prompt.
+      ValueError: an empty prompt, or one of bytes that are no text (a shell passes them as halves of surrogates); a
+        chat template that gives two image tokens or two begin tokens; a hint without exactly one ``{caption}``, or a
+        template that shows the hint otherwise than as a line after the prompt.
     """
     for flag, given in (("caption_prompt", prompt), ("caption_hint", hint or "")):
         if not given.isprintable() and any("\ud800" <= character <= "\udfff" for character in given):
