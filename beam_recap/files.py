@@ -109,6 +109,14 @@ def make_directory(path: str) -> None:
         os.makedirs(path, exist_ok=True)
 
 
+def nearest_existing(path: str) -> str:
+    """A local path itself, or the nearest of the folders around it that exists."""
+    place = os.path.abspath(path)
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    return place
+
+
 def delete(paths: list[str]) -> None:
     """Deletes files or whole directories; what is not there is no error."""
     for path in paths:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from beam_recap.files import join
 from beam_recap.flag import DEMO, ConfigError
+from beam_recap.names import CLIP_FILES
 from beam_recap.remote_files import RemoteError, exists, is_remote, list_files
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}")
-CLIP_FILES = (".pt", ".pth", ".safetensors")  # weights in OpenAI's or LongCLIP's layout
 
 
 class ClipName(NamedTuple):

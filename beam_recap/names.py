@@ -19,3 +19,6 @@ CAPTION_FLAWS = ("repetition", "refusal", "prompt_echo", "truncated", "unseen_qu
 
 # What the rows of ``data/`` look like (`schemas`): a preset's own, or another published dataset's.
 SCHEMAS = ("recap", "recap-v2", "text-debiased", "recap-debiased", "recap-coco-30k", "datacomp")
+
+# Files of CLIP weights in OpenAI's or LongCLIP's layout, which need no folder around them.
+CLIP_FILES = (".pt", ".pth", ".safetensors")

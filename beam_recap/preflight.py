@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from beam_recap import checkpoint
+from beam_recap import checkpoint, files
 from beam_recap.config import RecapConfig
 from beam_recap.flag import ConfigError
 from beam_recap.inputs.columns import ColumnError, Columns, listed, recognise_columns
@@ -39,9 +39,7 @@ def check_directory(output: str) -> None:
     """Raises `ConfigError` for an output directory that can neither be made nor written."""
     if "://" in output:
         return
-    place = os.path.abspath(output)
-    while not os.path.lexists(place):
-        place = os.path.dirname(place)
+    place = files.nearest_existing(output)
     if not os.path.isdir(place):
         raise ConfigError("output", output, f"cannot be a directory, because {place} is a file; give another directory")
     if not os.access(place, os.W_OK | os.X_OK):

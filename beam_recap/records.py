@@ -204,7 +204,7 @@ class Sample:
 
     def reject(self, stage: Stage, reason: Reason, detail: str = "") -> Rejection:
         """This row's rejection. It keeps the text and the numbers known so far, never pixels or embeddings."""
-        sample = dataclasses.replace(self.without_image(), embedding=None)
+        sample = dataclasses.replace(self, image=None, image_bytes=None, image_embedding=None, embedding=None)
         return Rejection(sample=sample, stage=stage, reason=reason, detail=detail[:MAX_DETAIL_CHARS])
 
     def without_image(self) -> Sample:

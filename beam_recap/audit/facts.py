@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
-import platform
 import shlex
 import time
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from beam_recap.audit.flags import AUDIT_FLAGS
 from beam_recap.flag_values import as_text
 from beam_recap.inputs.units import match_shards
 from beam_recap.schemas import Provenance
+from beam_recap.versions import installed_versions
 
 _PROGRAM = "python -m pipelines.audit"
 _PACKAGES = ("apache-beam", "numpy", "open_clip_torch", "pillow", "pyarrow", "rapidocr", "torch")
@@ -50,7 +49,7 @@ class AuditFacts:
             flags=json.loads(json.dumps(dict(config.flags))),
             input=_describe_input(config, plan),
             models={"ocr_engine": ocr_engine, "clip_model": provenance.clip_model},
-            versions=_versions(),
+            versions=installed_versions(_PACKAGES),
             font=plan.font_name,
             words_file=config.words,
             is_demo_clip="clip_model" in config.recap.uses_demo_models,
@@ -83,14 +82,3 @@ def _command(config: AuditConfig) -> str:
         if flag.default is None or value != flag.parse(flag.default):
             words.append(f"--{flag.name}={shlex.quote(as_text(value))}")
     return " ".join(words)
-
-
-def _versions() -> dict[str, str]:
-    """Versions from the packages' metadata."""
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

@@ -102,9 +102,7 @@ def check_replaceable(folder: str) -> bool:
       ClusterModelError: it cannot be a folder, cannot be written or holds something else.
     """
     if "://" not in folder:
-        place = os.path.abspath(folder)
-        while not os.path.lexists(place):
-            place = os.path.dirname(place)
+        place = files.nearest_existing(folder)
         if not os.path.isdir(place):
             raise ClusterModelError(f"cannot be a folder, because {place} is a file")
         if not os.access(place, os.W_OK | os.X_OK):

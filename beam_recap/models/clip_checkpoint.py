@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beam_recap.model_files import local_copy, unpinned
-from beam_recap.models.clip_openai_layout import SUFFIXES, load_openai_layout
+from beam_recap.models.clip_openai_layout import load_openai_layout
 from beam_recap.models.runtime import WeightsMismatch, quiet_transformers, require_exact_weights
+from beam_recap.names import CLIP_FILES
 from beam_recap.remote_files import is_remote
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def load_clip(model: str, pretrained: str | None, device: torch.device, dtype: t
       FileNotFoundError, WeightsMismatch, ValueError: as `ClipScorer.load` says.
     """
     quiet_transformers()
-    if Path(unpinned(model)).suffix in SUFFIXES:
+    if Path(unpinned(model)).suffix in CLIP_FILES:
         if pretrained:
             raise ValueError(
                 f"--clip_model={unpinned(model)} is a file of weights: --clip_pretrained={pretrained} does not apply."

@@ -17,7 +17,6 @@ from beam_recap.models.runtime import WeightsMismatch, require_exact_weights
 if TYPE_CHECKING:
     import torch
 
-SUFFIXES = (".pt", ".pth", ".safetensors")
 LONG_CONTEXT = 248  # 77 * 4 - 60: 20 positions are kept, 57 stretched to four times as many
 _KEPT_POSITIONS = 20
 _HEAD_SIZE = 64

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
-import platform
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +12,7 @@ from beam_recap.config import RecapConfig
 from beam_recap.records import Stage
 from beam_recap.report.command import command_line
 from beam_recap.schemas import Provenance
+from beam_recap.versions import installed_versions
 
 _PACKAGES = (
     "apache-beam",
@@ -58,21 +57,10 @@ class RunFacts:
             provenance=provenance,
             attempt=attempt,
             started_at=time.time(),
-            versions=_versions(),
+            versions=installed_versions(_PACKAGES),
             stages=_stages(config),
             keep_checkpoint=config.keep_checkpoint,
         )
-
-
-def _versions() -> dict[str, str]:
-    """Versions from the packages' metadata; importing torch only to ask for its version would take seconds."""
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _stages(config: RecapConfig) -> tuple[tuple[str, str], ...]:

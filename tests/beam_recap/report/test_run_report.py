@@ -129,7 +129,7 @@ def test_facts_import_no_model_library() -> None:
     code = (
         "import sys\n"
         "from beam_recap.report import facts\n"
-        "facts._versions()\n"
+        "facts.installed_versions(facts._PACKAGES)\n"
         "print([n for n in ('torch', 'transformers', 'open_clip', 'rapidocr', 'PIL', 'jinja2') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
