@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 from beam_recap import checkpoint, curation, files
 from beam_recap.costs import total_seconds
 from beam_recap.download_counts import DownloadCounter, DownloadCounts, HostCounts
+from beam_recap.examples import Examples
 from beam_recap.inputs.units import UnitCount
-from beam_recap.records import Outcome, Rejection, Stage
+from beam_recap.records import Outcome, Rejection
 from beam_recap.schemas import Column, row_of, schema_of
+from beam_recap.slices import Slice
 
 _ROW_GROUP_ROWS = 10_000
-_EXAMPLES = 64  # kept, and as many rejected: a page that a person looks through, and a few megabytes at most
-_EXAMPLES_PER_REASON = 8
 
 
 class AccountingError(RuntimeError):
@@ -32,23 +32,32 @@ class AccountingError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class OutputShard:
-    """Consecutive units of the input that share one file of kept and one of rejected rows."""
+    """Consecutive units of the input, or of a slice of it, that share one file of kept and one of rejected rows."""
 
     number: int
     total: int
     units: tuple[UnitCount, ...]
+    part: Slice | None = None
 
     @property
     def kept_name(self) -> str:
-        return f"data/train-{self.number:05d}-of-{self.total:05d}.parquet"
+        return f"data/{_start('train', self.part)}{self._place}.parquet"
 
     @property
     def embeddings_name(self) -> str:
-        return f"embeddings/train-{self.number:05d}-of-{self.total:05d}.npy"
+        return f"embeddings/{_start('train', self.part)}{self._place}.npy"
 
     @property
     def rejected_name(self) -> str:
-        return f"rejected/part-{self.number:05d}-of-{self.total:05d}.parquet"
+        return f"rejected/{_start('part', self.part)}{self._place}.parquet"
+
+    @property
+    def _place(self) -> str:
+        return f"{self.number:05d}-of-{self.total:05d}"
+
+
+def _start(name: str, part: Slice | None) -> str:
+    return f"{name}-" if part is None else f"{name}-{part.tag}-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,7 @@ class ShardStats:
     examples: tuple[Outcome, ...] = ()
 
 
-def plan_output_shards(units: Iterable[UnitCount], rows_per_file: int) -> list[OutputShard]:
+def plan_output_shards(units: Iterable[UnitCount], rows_per_file: int, part: Slice | None = None) -> list[OutputShard]:
     """Groups units, in the input's order, into shards of at least ``rows_per_file`` input rows (the last may be less).
 
     The plan depends on the input alone, never on what was kept.
@@ -94,7 +103,7 @@ def plan_output_shards(units: Iterable[UnitCount], rows_per_file: int) -> list[O
             filled = 0
         groups[-1].append(unit)
         filled += unit.rows
-    return [OutputShard(number, len(groups), tuple(group)) for number, group in enumerate(groups)]
+    return [OutputShard(number, len(groups), tuple(group), part) for number, group in enumerate(groups)]
 
 
 def assemble(
@@ -103,7 +112,7 @@ def assemble(
     kept_columns: Sequence[Column],
     rejected_columns: Sequence[Column],
     *,
-    curated_attempt: int | None = None,
+    curated: str | None = None,
     save_embeddings: bool = False,
 ) -> tuple[ShardStats, dict[str, HostCounts]]:
     """Writes a shard's files from the checkpoint of its units; each appears under its name only when it is whole.
@@ -113,7 +122,7 @@ def assemble(
       shard: the units.
       kept_columns: of ``data/``.
       rejected_columns: of ``rejected/``.
-      curated_attempt: the attempt whose `curation` applies; None: there is none.
+      curated: the folder of the `curation` that applies; None: there is none.
       save_embeddings: also write the kept rows' embeddings, row by row those of ``data/``: float16 ``[rows, D]``. A row
         whose embedding has no direction is NaN. A shard without kept rows has no such file.
 
@@ -126,18 +135,19 @@ def assemble(
     rejections: Counter[tuple[str, str]] = Counter()
     seconds: Counter[str] = Counter()
     downloads = DownloadCounter()
-    examples = _Examples()
+    examples = Examples()
     embeddings: list[bytes | None] = []
     kept = _TableWriter(shard.kept_name, kept_columns)
     rejected = _TableWriter(shard.rejected_name, rejected_columns)
     with kept.open(output), rejected.open(output):
         for unit in shard.units:
+            checkpoint.delete_unfinished(output, unit.name)
             outcomes = checkpoint.read_outcomes(output, unit.name)
             if len(outcomes) != unit.rows:
                 raise AccountingError(f"{unit.name} has {unit.rows} rows but {len(outcomes)} outcomes")
-            curated = {} if curated_attempt is None else curation.read(output, curated_attempt, unit.name)
+            found = {} if curated is None else curation.read(output, curated, unit.name)
             seconds.update(total_seconds(outcomes))
-            for outcome in (curation.apply(outcome, curated) for outcome in outcomes):
+            for outcome in (curation.apply(outcome, found) for outcome in outcomes):
                 downloads.add(outcome)
                 if shard.number == 0:
                     examples.offer(outcome)
@@ -173,41 +183,21 @@ def _write_embeddings(output: str, name: str, embeddings: Sequence[bytes | None]
     return (FileStats(name, len(embeddings), len(data), array.nbytes, hashlib.sha256(data).hexdigest()),)
 
 
-def delete_stale(output: str, shards: Iterable[OutputShard]) -> None:
-    """Removes final files that belong to another number of shards than this run's."""
+def delete_stale(output: str, shards: Iterable[OutputShard], part: Slice | None = None) -> None:
+    """Removes final files of these rows that this run will not write, and what killed writers have left of them.
+
+    Args:
+      output: the run's directory.
+      shards: what this run writes.
+      part: the slice; its files alone are looked at. None: all files.
+    """
     current = {files.join(output, name) for shard in shards for name in (shard.kept_name, shard.rejected_name)}
-    found = files.match_in(output, "data/train-*") + files.match_in(output, "rejected/part-*")
     # Embeddings are those of other rows until they are written again.
-    found += files.match_in(output, "embeddings/train-*")
-    files.delete([path for path in found if path not in current])
-
-
-class _Examples:
-    """Picks rows for the report: the first ones, with every reason among the rejected."""
-
-    def __init__(self) -> None:
-        self._offered = 0
-        self._kept: list[tuple[int, Outcome]] = []
-        self._by_reason: dict[tuple[Stage, str], list[tuple[int, Outcome]]] = {}
-
-    def offer(self, outcome: Outcome) -> None:
-        self._offered += 1
-        if isinstance(outcome, Rejection):
-            # Only the input's first rows are marked to carry a thumbnail; it stays empty if the picture was never
-            # decoded, and it is not marked yet where the row could not even be read.
-            if outcome.sample.thumbnail is not None or outcome.stage == Stage.READ:
-                same = self._by_reason.setdefault((outcome.stage, outcome.reason), [])
-                if len(same) < _EXAMPLES_PER_REASON:
-                    same.append((self._offered, outcome))
-        elif outcome.thumbnail and len(self._kept) < _EXAMPLES:
-            self._kept.append((self._offered, outcome))
-
-    def chosen(self) -> tuple[Outcome, ...]:
-        ranked = [(rank, place) for same in self._by_reason.values() for rank, place in enumerate(same)]
-        # The first of each reason, then the second of each: no reason crowds out another.
-        ranked.sort(key=lambda one: (one[0], one[1][0]))
-        places = self._kept + [place for _, place in ranked[:_EXAMPLES]]
-        return tuple(outcome for _, outcome in sorted(places, key=lambda place: place[0]))
+    for directory, name in (("data", "train"), ("rejected", "part"), ("embeddings", "train")):
+        start = _start(name, part)
+        found = files.match_in(output, f"{directory}/{start}*")
+        found += files.unfinished_in(files.join(output, directory), start)
+        files.delete([path for path in found if path not in current])
 
 
 class _TableWriter:

@@ -1,7 +1,7 @@
 """The checkpoint: outcomes, appended as they come to small immutable files of their unit.
 
-``OUTPUT/_checkpoint/run.json`` says which config the checkpoint belongs to; ``outcomes/<unit id>/<attempt>-*.parquet``
-hold text and numbers only. A retried bundle may write an outcome twice, so readers keep one per place: of the latest
+``OUTPUT/_checkpoint/outcomes/<unit id>/<attempt>-*.parquet`` hold text and numbers only; whose they are says
+`run_directory`. A retried bundle may write an outcome twice, so readers keep one per place: of the latest
 attempt, a kept row before a rejected one, then the one whose reason and content sort first.
 """
 
@@ -19,12 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_recap import files
-from beam_recap.config import FILES_OF, RecapConfig
-from beam_recap.flag_values import as_text
 from beam_recap.inputs.units import unit_id
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
-
-DIRECTORY = "_checkpoint"
+from beam_recap.run_directory import DIRECTORY
 
 # Pixels and embeddings in full precision stay in memory; everything else of a Sample is written.
 _ARROW_TYPES = {
@@ -55,60 +52,6 @@ _SAMPLE_FIELDS = _fields()
 _SCHEMA = pa.schema([*_SAMPLE_FIELDS.items(), ("stage", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
 
 
-class CheckpointMismatch(ValueError):
-    """The output directory holds something that this run cannot continue. The message says what."""
-
-
-def check(config: RecapConfig) -> dict[str, Any]:
-    """Finds what an earlier run of this config left in the output directory; writes nothing.
-
-    Returns:
-      The content of ``run.json``, as for a new directory if there is none.
-
-    Raises:
-      CheckpointMismatch: the directory belongs to another config, or holds files of something else.
-    """
-    path = files.join(config.output, DIRECTORY, "run.json")
-    identity = config.identity()
-    if files.exists(path):
-        try:
-            run = json.loads(files.read_bytes(path))
-            theirs, _ = dict(run["identity"]), int(run["attempts"])
-        except (ValueError, KeyError, TypeError):
-            raise CheckpointMismatch(f"has a {DIRECTORY}/run.json that cannot be read; give a new directory") from None
-        if theirs != identity:
-            raise CheckpointMismatch(_difference(theirs, identity))
-        return run
-    if files.holds_files(config.output):
-        raise CheckpointMismatch("is not empty and holds no checkpoint of this project; give a new directory")
-    return {"identity": identity, "digest": config.digest(), "attempts": 0}
-
-
-def claim(config: RecapConfig) -> int:
-    """Marks the output directory as this config's. Raises what `check` raises.
-
-    Returns:
-      The number of this attempt: 1 in a new directory.
-    """
-    run = check(config)
-    run["attempts"] += 1
-    path = files.join(config.output, DIRECTORY, "run.json")
-    files.write_bytes(path, (json.dumps(run, indent=1) + "\n").encode())
-    return int(run["attempts"])
-
-
-def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
-    changed = []
-    for name in names:
-        flag = name.removesuffix(FILES_OF)
-        if flag == name:
-            changed.append(f"--{name} was {as_text(theirs.get(name))}, now {as_text(ours.get(name))}")
-        elif flag not in names:
-            changed.append(f"the files of --{flag}={as_text(ours.get(flag))} have changed")
-    return f"holds another run ({'; '.join(changed)}); give a new directory, or the flags of that run"
-
-
 def write_outcomes(output: str, attempt: int, outcomes: Iterable[Outcome]) -> list[str]:
     """Writes outcomes, one new file per unit, and returns the files' paths."""
     by_unit: dict[str, list[dict[str, Any]]] = {}
@@ -118,11 +61,25 @@ def write_outcomes(output: str, attempt: int, outcomes: Iterable[Outcome]) -> li
     paths = []
     for unit, rows in by_unit.items():
         path = files.join(_unit_directory(output, unit), f"{attempt:06d}-{uuid.uuid4().hex}.parquet")
-        buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), buffer, compression="zstd")
-        files.write_bytes(path, buffer.getvalue())
+        files.write_bytes(path, _to_parquet(rows))
         paths.append(path)
     return paths
+
+
+def pack(outcomes: Iterable[Outcome]) -> bytes:
+    """Outcomes as the bytes of a Parquet file, in their order."""
+    return _to_parquet([_row_of(outcome) for outcome in outcomes])
+
+
+def unpack(data: bytes) -> list[Outcome]:
+    """What was given to `pack`."""
+    return [_outcome_of(row) for row in pq.read_table(io.BytesIO(data)).to_pylist()]
+
+
+def _to_parquet(rows: list[dict[str, Any]]) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), buffer, compression="zstd")
+    return buffer.getvalue()
 
 
 def done_indexes(output: str, unit: str, retry: str) -> set[int]:
@@ -144,6 +101,11 @@ def read_outcomes(output: str, unit: str) -> list[Outcome]:
     """The unit's outcomes, one per place, in order."""
     rows = _read_unit(output, unit, None)
     return [_outcome_of(rows[index]) for index in sorted(rows)]
+
+
+def delete_unfinished(output: str, unit: str) -> None:
+    """Deletes what writers that were killed have left of a unit. For when no writer is at work there."""
+    files.delete(files.unfinished_in(_unit_directory(output, unit)))
 
 
 def _read_unit(output: str, unit: str, columns: list[str] | None) -> dict[int, dict[str, Any]]:

@@ -20,6 +20,7 @@ from beam_recap.flags import FLAGS
 from beam_recap.model_checks import ClipName, check_captioner, check_clip, check_head, column_part, read_clip_name
 from beam_recap.preset_values import PRESET_VALUES
 from beam_recap.remote_files import RemoteError, is_remote
+from beam_recap.slices import Slice, parse_slice
 
 DEMO_OUTPUT = "beam-recap-demo"
 _DEMO_PATHS = {"clip_model": paths.CLIP, "aesthetic_weights": paths.AESTHETIC_HEAD, "captioner": paths.CAPTIONER}
@@ -41,7 +42,8 @@ class RecapConfig:
     caption_column: str | None
     verify_hash: str | None
     prefilter: tuple[str, ...]
-    unit_rows: int
+    slice: str | None
+    unit_rows: int | None
     rows_per_file: int
     schema: str
     extra_columns: bool
@@ -152,6 +154,9 @@ class RecapConfig:
         self._check_clip()
         self._check_aesthetic()
         self._check_curation()
+        if self.slice is not None and not self.keep_checkpoint:
+            remedy = "would remove what other slices have done; leave it out until the run without --slice"
+            raise ConfigError("keep_checkpoint", "false", remedy)
         self._check_endpoint("caption_endpoint")
         self._check_endpoint("judge_endpoint")
         if self.captioner not in (None, DEMO):
@@ -222,6 +227,11 @@ class RecapConfig:
                 raise ConfigError(name, value, f"needs --{flag}, the server's URL")
 
     @property
+    def part(self) -> Slice | None:
+        """The slice of the input that is done; None: all of it."""
+        return None if self.slice is None else parse_slice(self.slice)
+
+    @property
     def makes_captions(self) -> bool:
         """Whether pictures are captioned, by a checkpoint or by a server."""
         return self.captioner is not None or self.caption_endpoint is not None
@@ -272,6 +282,7 @@ class RecapConfig:
     def _identity(self) -> dict[str, Any]:
         # Kept, because a run asks for it many times, and it reads the models' files.
         identity = {flag.name: getattr(self, flag.name) for flag in FLAGS if flag.decides_outcome}
+        identity["input"] = sorted(set(self.input))  # their order does not matter
         # What is worked out from the checkpoint may change later; what must be in it may not.
         identity["save_embeddings"] = self.keeps_embeddings
         # The same path with other weights in it is another model.

@@ -1,7 +1,7 @@
 """What only the whole dataset tells of a row: its cluster's label, and whether it goes because of another row.
 
 It is not part of the checkpoint, which outlives changes of these rules: each attempt works it out anew from there, and
-leaves one small file per unit for the final files to be made from, ``_checkpoint/curation/ATTEMPT/UNIT.parquet``.
+leaves one small file per unit for the final files to be made from, ``_checkpoint/curation/FOLDER/UNIT.parquet``.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beam_recap import checkpoint, files
+from beam_recap import files
 from beam_recap.duplicates.rows import Decision
 from beam_recap.inputs.units import unit_id
 from beam_recap.records import Outcome, Reason, Sample, Stage
+from beam_recap.run_directory import DIRECTORY
+from beam_recap.slices import Slice
 
-_DIRECTORY = "curation"
+_FOLDER = "curation"
 _SCHEMA = pa.schema(
     [
         ("index", pa.int64()),
@@ -41,14 +43,19 @@ class Curated:
     detail: str = ""
 
 
+def folder_of(attempt: int, part: Slice | None = None) -> str:
+    """The name of an attempt's folder."""
+    return f"{attempt:06d}" if part is None else f"{part.tag}-{attempt:06d}"
+
+
 def write(
-    output: str, attempt: int, unit: str, clusters: Mapping[int, int | None], decisions: Iterable[Decision]
+    output: str, folder: str, unit: str, clusters: Mapping[int, int | None], decisions: Iterable[Decision]
 ) -> str:
     """Writes what was worked out for a unit's rows, and returns the file's path.
 
     Args:
       output: the run's directory.
-      attempt: the number of this run of the same config.
+      folder: the attempt's (`folder_of`).
       unit: the unit's name.
       clusters: labels by the rows' indexes.
       decisions: on rows that go, at most one each.
@@ -60,14 +67,14 @@ def write(
     buffer = io.BytesIO()
     table = pa.Table.from_pylist([rows[index] for index in sorted(rows)], schema=_SCHEMA)
     pq.write_table(table, buffer, compression="zstd")
-    path = _path(output, attempt, unit)
+    path = _path(output, folder, unit)
     files.write_bytes(path, buffer.getvalue())
     return path
 
 
-def read(output: str, attempt: int, unit: str) -> dict[int, Curated]:
+def read(output: str, folder: str, unit: str) -> dict[int, Curated]:
     """By the rows' indexes; a row that is not there stays as it is."""
-    path = _path(output, attempt, unit)
+    path = _path(output, folder, unit)
     if not files.exists(path):
         return {}
     rows = pq.read_table(io.BytesIO(files.read_bytes(path))).to_pylist()
@@ -87,14 +94,18 @@ def apply(outcome: Outcome, curated: Mapping[int, Curated]) -> Outcome:
     return labelled if found.reason is None else labelled.reject(Stage.CURATE, found.reason, found.detail)
 
 
-def delete_others(output: str, attempt: int) -> None:
-    """Deletes what other attempts worked out."""
-    ours = files.join(output, checkpoint.DIRECTORY, _DIRECTORY, f"{attempt:06d}") + "/"
-    found = files.match_in(output, f"{checkpoint.DIRECTORY}/{_DIRECTORY}/*/*.parquet")
+def delete_others(output: str, folder: str, part: Slice | None = None) -> None:
+    """Deletes what other attempts worked out, of the same slice; without one, all of it."""
+    start = files.join(output, DIRECTORY, _FOLDER)
+    ours = files.join(start, folder) + "/"
+    theirs = "*" if part is None else f"{part.tag}-*"
+    found = files.match_in(output, f"{DIRECTORY}/{_FOLDER}/{theirs}/*.parquet")
+    if "://" in output:
+        found += files.unfinished_in(files.join(start, theirs))
     others = [path for path in found if not path.startswith(ours)]
     folders = [] if "://" in output else sorted({path.rsplit("/", 1)[0] for path in others})
     files.delete([*others, *folders])
 
 
-def _path(output: str, attempt: int, unit: str) -> str:
-    return files.join(output, checkpoint.DIRECTORY, _DIRECTORY, f"{attempt:06d}", f"{unit_id(unit)}.parquet")
+def _path(output: str, folder: str, unit: str) -> str:
+    return files.join(output, DIRECTORY, _FOLDER, folder, f"{unit_id(unit)}.parquet")

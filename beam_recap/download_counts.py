@@ -15,6 +15,7 @@ from beam_recap.download_status import DECODE_REASONS
 from beam_recap.records import Outcome, Reason, Rejection, Stage
 
 NO_HOST = "(no host)"  # rows whose URL names none; no host is called so
+MOST_HOSTS = 50  # that the report names
 FETCHED = "fetched"  # beside reasons; no `Reason` is called so
 
 # One host's rows by `Reason`, and those that were fetched under `FETCHED`.

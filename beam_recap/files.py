@@ -13,7 +13,13 @@ from typing import IO, Any
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from beam_recap import google_access
+
+google_access.set_up()
+
 _TEMPORARY = ".tmp-"
+_TOKEN_CHARS = 32
+LOCK = ".lock"  # names of locks begin so; they are no content
 
 
 def join(directory: str, *names: str) -> str:
@@ -59,7 +65,29 @@ def holds_files(directory: str) -> bool:
     """Whether there is any (finished) file below a directory; looks no further than the first."""
     if "://" in directory:
         return bool(match_in(directory, "**"))
-    return any(not name.startswith(_TEMPORARY) for _, _, names in os.walk(directory) for name in names)
+    return any(not name.startswith((_TEMPORARY, LOCK)) for _, _, names in os.walk(directory) for name in names)
+
+
+def unfinished_in(directory: str, of: str = "") -> list[str]:
+    """Paths of what writers that were killed have left in a directory, of files whose names begin with ``of``."""
+    start = glob.escape(directory.rstrip("/")) if "://" not in directory else directory.rstrip("/")
+    pattern = f"{start}/{_TEMPORARY}*"
+    if "://" in directory:
+        (result,) = FileSystems.match([pattern])
+        paths = [metadata.path for metadata in result.metadata_list]
+    else:
+        paths = glob.glob(pattern)
+    name_starts = len(_TEMPORARY) + _TOKEN_CHARS + 1
+    return sorted(path for path in paths if path.rsplit("/", 1)[-1][name_starts:].startswith(of))
+
+
+def versions_in(directory: str) -> dict[str, str]:
+    """The files of a remote directory (not beneath it), each with what its listing tells of its content."""
+    (result,) = FileSystems.match([f"{directory}/*"])
+    return {
+        metadata.path: f"{metadata.size_in_bytes} bytes, changed {metadata.last_updated_in_seconds}"
+        for metadata in result.metadata_list
+    }
 
 
 def open_read(path: str) -> IO[bytes]:
@@ -97,6 +125,13 @@ def write_whole(path: str, check: Callable[[str], None] | None = None) -> Iterat
 def write_bytes(path: str, data: bytes) -> None:
     with write_whole(path) as file:
         file.write(data)
+
+
+def write_alone(path: str, data: bytes) -> None:
+    """`write_bytes` for a path that has one writer at a time: also deletes what killed ones have left."""
+    directory, _, name = path.rpartition("/")
+    delete(unfinished_in(directory, name))
+    write_bytes(path, data)
 
 
 def exists(path: str) -> bool:

@@ -11,7 +11,7 @@ from beam_recap.remote_files import is_remote, list_files
 _EDGE_BYTES = 1 << 16  # safetensors files begin with the names and places of their tensors
 
 
-def fingerprint(path: str | Path) -> str | None:
+def fingerprint(path: str | Path, *, edge_bytes: int = _EDGE_BYTES) -> str | None:
     """16 hexadecimal digits of a file's, or a folder's files', names, sizes and outer bytes; None if nothing is there.
 
     Equal files give equal fingerprints. Different weights of the same shapes almost surely differ in their last 64 KiB.
@@ -32,7 +32,7 @@ def fingerprint(path: str | Path) -> str | None:
         size = file.stat().st_size
         digest.update(f"{file.relative_to(path) if path.is_dir() else ''}\0{size}\0".encode())
         with file.open("rb") as data:
-            digest.update(data.read(_EDGE_BYTES))
-            data.seek(max(0, size - _EDGE_BYTES))
-            digest.update(data.read(_EDGE_BYTES))
+            digest.update(data.read(edge_bytes))
+            data.seek(max(0, size - edge_bytes))
+            digest.update(data.read(edge_bytes))
     return digest.hexdigest()[:16]

@@ -14,6 +14,7 @@ from beam_recap.flag_values import boolean, choice, integer, matching, names, nu
 from beam_recap.names import DEFAULT_AGENT, DEFAULT_CONTACT, IMAGE_FORMATS, OPT_OUT_DIRECTIVES, RESIZE_MODES, SCHEMAS
 from beam_recap.prefilter import prefilter
 from beam_recap.score_flags import SCORE_FLAGS
+from beam_recap.slices import parse_slice
 
 PRESETS = ("recap", "text-debiased", "recap-debiased")
 
@@ -76,7 +77,22 @@ FLAGS: tuple[Flag, ...] = (
         "caption_chars, min_side, max_side (px), aspect_ratio (long side / short side), language (==en); column:NAME "
         "for a column of such a name. basic: DataComp's basic filter. none: all pass.",
     ),
-    Flag("unit_rows", "rows", "2000", integer(1, 1_000_000), "Rows per unit of work and of checkpointing."),
+    Flag(
+        "slice",
+        "rows",
+        "none",
+        or_none(lambda value: str(parse_slice(value))),
+        "Do only a part of the input, I/N: the I-th of N slices, each done by a job of its own, several at once if you "
+        "like, in one output directory. The same command without it then makes one dataset of them. none: all.",
+        False,
+    ),
+    Flag(
+        "unit_rows",
+        "rows",
+        "none",
+        or_none(integer(1, 1_000_000)),
+        "Rows per unit of work and of checkpointing; none: 2000, and less where the input is small.",
+    ),
     Flag("rows_per_file", "rows", "100000", integer(1, 100_000_000), "Input rows per output file."),
     Flag(
         "schema",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 
-from beam_recap import checkpoint, files
+from beam_recap import files, run_directory
 from beam_recap.config import RecapConfig
 from beam_recap.flag import ConfigError
+from beam_recap.inputs import manifest
 from beam_recap.inputs.columns import ColumnError, Columns, listed, recognise_columns
 from beam_recap.inputs.formats import GZIP, PARQUET, TAR, TXT, ShardError, detect_format
 from beam_recap.inputs.prefilter_batches import schema_problem
 from beam_recap.inputs.prefilter_rows import Prefilter
 from beam_recap.inputs.raw_rows import DELIMITERS
 from beam_recap.inputs.text_head import text_columns
-from beam_recap.inputs.units import match_shards, parquet_footer
+from beam_recap.inputs.units import Shard, match_shards, parquet_footer
 from beam_recap.isolation import describe_error
 from beam_recap.language import LanguageModelError
 
@@ -21,18 +22,27 @@ from beam_recap.language import LanguageModelError
 _SHARDS_CHECKED = 256
 
 
-def check_run(config: RecapConfig) -> None:
-    """Raises `ConfigError` for input or output that the run could not use. Writes nothing."""
-    check_input(config)
+def check_run(config: RecapConfig) -> dict[str, str] | None:
+    """Raises `ConfigError` for input or output that the run could not use. Writes nothing.
+
+    Returns:
+      The input's files, as `manifest.describe` gives them; None for the demonstration.
+    """
+    shards = check_input(config)
     check_directory(config.output)
     config.identity()  # looks at the models' files, whose problems are not the output's
     try:
-        checkpoint.check(config)
-    except checkpoint.CheckpointMismatch as error:
-        raise ConfigError("output", config.output, str(error)) from None
+        described = manifest.describe(shards) if shards else None
+    except OSError as error:
+        raise ConfigError("input", ",".join(config.input), f"cannot be read ({describe_error(error)})") from None
+    try:
+        run_directory.check(config, described)
+    except ConfigError:
+        raise
     except Exception as error:  # no such file system, no credentials, no network
         problem = f"cannot be read ({describe_error(error)}); give another directory"
         raise ConfigError("output", config.output, problem) from None
+    return described
 
 
 def check_directory(output: str) -> None:
@@ -46,22 +56,26 @@ def check_directory(output: str) -> None:
         raise ConfigError("output", output, f"cannot be written, because {place} is read-only; give another directory")
 
 
-def check_input(config: RecapConfig) -> None:
-    """Raises `ConfigError` for shards, columns or a prefilter that cannot be used."""
+def check_input(config: RecapConfig) -> list[Shard]:
+    """The input's shards. Raises `ConfigError` for shards, columns or a prefilter that cannot be used."""
     try:
         Prefilter(config.prefilter).load()
     except LanguageModelError as error:
         raise ConfigError("prefilter", ",".join(config.prefilter), str(error)) from None
+    shards: dict[str, Shard] = {}
     for pattern in config.input:
         try:
-            for shard in match_shards([pattern])[:_SHARDS_CHECKED]:
+            found = match_shards([pattern])
+            for shard in found[:_SHARDS_CHECKED]:
                 _check_shard(config, shard.path)
+            shards.update((shard.path, shard) for shard in found)
         except ShardError as error:
             raise ConfigError("input", pattern, f"{error}; {error.remedy}") from None
         output = config.output if "://" in config.output else os.path.abspath(config.output)
         if os.path.isdir(pattern) and f"{output}/".startswith(f"{pattern.rstrip('/')}/"):
             problem = f"lies in the input folder {pattern}, so that its files would be read; give another directory"
             raise ConfigError("output", config.output, problem)
+    return list(shards.values())
 
 
 def _check_shard(config: RecapConfig, path: str) -> None:

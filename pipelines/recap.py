@@ -12,7 +12,7 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.runners.runner import PipelineResult
 
-from beam_recap import checkpoint, files
+from beam_recap import curation, files, run_directory
 from beam_recap.clusters.model_folder import ClusterModelError
 from beam_recap.config import RecapConfig
 from beam_recap.demo import paths as demo
@@ -48,7 +48,7 @@ def build_pipeline(root: beam.Pipeline, config: RecapConfig, *, attempt: int = 1
 
     Args:
       root: an empty pipeline.
-      config: what to do. Its output directory belongs to it (`checkpoint.claim`).
+      config: what to do. Its output directory belongs to it (`run_directory.claim`).
       attempt: the number of this run of the same config.
     """
     refs = ModelRefs.of(config)
@@ -56,6 +56,7 @@ def build_pipeline(root: beam.Pipeline, config: RecapConfig, *, attempt: int = 1
         config.input or (str(demo.SHARD),),
         unit_rows=config.unit_rows,
         max_rows=config.max_rows,
+        part=config.part,
         url_column=config.url_column,
         caption_column=config.caption_column,
         digest_column=config.verify_hash,
@@ -76,14 +77,15 @@ def build_pipeline(root: beam.Pipeline, config: RecapConfig, *, attempt: int = 1
     )
     done = CheckpointedRows(read.units, written)
     if config.curation is not None:
-        done = done | "Curate" >> Curate(config.output, attempt, config.curation)
+        done = done | "Curate" >> Curate(config.output, curation.folder_of(attempt, config.part), config.curation)
     final = done | "WriteParquet" >> WriteParquet(
         config.output,
         schema=config.schema,
         extra_columns=config.extra_columns,
         provenance=refs.provenance,
         rows_per_file=config.rows_per_file,
-        curated_attempt=None if config.curation is None else attempt,
+        part=config.part,
+        curated=None if config.curation is None else curation.folder_of(attempt, config.part),
         save_embeddings=config.save_embeddings,
     )
     summary = final | "WriteSummary" >> WriteSummary(RunFacts.of(config, refs.provenance, attempt))
@@ -98,18 +100,22 @@ def run(argv: Sequence[str]) -> PipelineResult:
     """
     options = parse_options(argv)
     config = options.config()
-    check_run(config)
+    shards = check_run(config)
     _warn(config)
     runs_here = use_in_process_runner(options)
     # Held until the run is over, so that the stages find the models loaded.
     models = _load_models(config) if runs_here else []
-    attempt = checkpoint.claim(config)
-    _LOG.info("Writing %s to %s (config %s, attempt %d).", config.preset, config.output, config.digest(), attempt)
+    claim = run_directory.claim(config, shards)
+    _LOG.info("Writing %s to %s (config %s, attempt %d).", config.preset, config.output, config.digest(), claim.attempt)
     pipeline = beam.Pipeline(options=options)
-    build_pipeline(pipeline, config, attempt=attempt)
-    result = pipeline.run()
+    build_pipeline(pipeline, config, attempt=claim.attempt)
+    try:
+        result = pipeline.run()
+    finally:
+        if runs_here:  # then the run is over; elsewhere the directory stays claimed as long as this process waits
+            claim.release()
     del models
-    if runs_here:  # then the run is over by now
+    if runs_here:
         counts = json.loads(files.read_bytes(files.join(config.output, "summary.json")))["counts"]
         _LOG.info(
             "Done: %d rows, %d kept, %d rejected. See %s.",

@@ -28,16 +28,16 @@ class Curate(beam.PTransform):
 
     Args:
       output: the run's directory.
-      attempt: the number of this run of the same config.
+      folder: the attempt's, by `curation.folder_of`.
       settings: what is worked out.
 
     Metrics: ``kept_rows``, ``files``; those of `AssignCluster` and `Deduplicate` in their own namespaces.
     """
 
-    def __init__(self, output: str, attempt: int, settings: CurationSettings):
+    def __init__(self, output: str, folder: str, settings: CurationSettings):
         super().__init__()
         self._output = output
-        self._attempt = attempt
+        self._folder = folder
         self._settings = settings
 
     def expand(self, rows: CheckpointedRows) -> CheckpointedRows:
@@ -60,7 +60,7 @@ class Curate(beam.PTransform):
         written = (
             found
             | "GroupByUnit" >> beam.CoGroupByKey()
-            | "Write" >> beam.ParDo(_WriteFn(self._output, self._attempt)).with_output_types(str)
+            | "Write" >> beam.ParDo(_WriteFn(self._output, self._folder)).with_output_types(str)
         )
         return CheckpointedRows(rows.units, written)
 
@@ -105,13 +105,13 @@ class _ReadKeptFn(beam.DoFn):
 
 
 class _WriteFn(beam.DoFn):
-    def __init__(self, output: str, attempt: int):
+    def __init__(self, output: str, folder: str):
         self._output = output
-        self._attempt = attempt
+        self._folder = folder
         self._files = Metrics.counter(NAMESPACE, "files")
 
     def process(self, grouped: tuple[str, dict[str, Iterable]]) -> Iterator[str]:
         unit, found = grouped
         decisions: dict[int, Decision] = {decision.place.index: decision for decision in found.get(_DECISIONS, ())}
-        yield curation.write(self._output, self._attempt, unit, dict(found.get(_LABELS, ())), decisions.values())
+        yield curation.write(self._output, self._folder, unit, dict(found.get(_LABELS, ())), decisions.values())
         self._files.inc()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import apache_beam as beam
 
-from beam_recap.download_counts import HostCounts, by_failures, failed_rows, merge_host_counts
+from beam_recap.download_counts import MOST_HOSTS, HostCounts, by_failures, failed_rows, merge_host_counts
 
 
 class RankHosts(beam.PTransform):
@@ -21,7 +21,7 @@ class RankHosts(beam.PTransform):
       hosts: how many at most.
     """
 
-    def __init__(self, hosts: int = 50):
+    def __init__(self, hosts: int = MOST_HOSTS):
         super().__init__()
         self._hosts = hosts
 

@@ -20,6 +20,7 @@ from beam_recap.inputs.tar_rows import read_tar_rows
 from beam_recap.inputs.text_rows import read_text_rows
 from beam_recap.inputs.units import MALFORMED, Shard, Unit, UnitCount, match_shards, plan_units, shard_problem
 from beam_recap.records import Outcome, Reason, Rejection, Stage
+from beam_recap.slices import Slice
 from transforms.outcomes import SplitOutcomes
 
 NAMESPACE = "ReadShards"
@@ -41,8 +42,10 @@ class ReadShards(beam.PTransform):
 
     Args:
       patterns: paths, globs or folders, local or ``gs://``.
-      unit_rows: rows per unit of a Parquet file or of lines of text; a tar, a compressed text and a JSON file are one.
+      unit_rows: rows per unit of a Parquet file or of lines of text; None: of `unit_size`. A tar, a compressed text and
+        a JSON file are one unit.
       max_rows: stop after this many rows, in the input's order; None: all.
+      part: the slice of them that is read; None: all.
       url_column: the column of URLs where it has none of the known names.
       caption_column: likewise.
       digest_column: the column of the pictures' digests, if they are to be checked.
@@ -61,8 +64,9 @@ class ReadShards(beam.PTransform):
         self,
         patterns: Sequence[str],
         *,
-        unit_rows: int = 2000,
+        unit_rows: int | None = None,
         max_rows: int | None = None,
+        part: Slice | None = None,
         url_column: str | None = None,
         caption_column: str | None = None,
         digest_column: str | None = None,
@@ -74,11 +78,12 @@ class ReadShards(beam.PTransform):
         super().__init__()
         if isinstance(patterns, str) or not patterns:
             raise ValueError(f"patterns must be a non-empty list of paths or globs, got {patterns!r}")
-        if unit_rows < 1:
+        if unit_rows is not None and unit_rows < 1:
             raise ValueError(f"unit_rows must be at least 1, got {unit_rows}")
         self._patterns = tuple(patterns)
         self._unit_rows = unit_rows
         self._max_rows = max_rows
+        self._part = part
         self._read = _ReadUnitFn(
             {
                 "url_column": url_column,
@@ -104,6 +109,8 @@ class ReadShards(beam.PTransform):
         else:
             limit = beam.FlatMap(_first_units, unit_rows=self._unit_rows, max_rows=self._max_rows)
             units = patterns | "PlanFirstUnits" >> limit.with_output_types(Unit)
+        if self._part is not None:
+            units = units | "TakeSlice" >> beam.Filter(self._part.holds)
         read = (
             units
             | "SpreadUnits" >> beam.Reshuffle()
@@ -114,7 +121,7 @@ class ReadShards(beam.PTransform):
         return ReadOutputs(outcomes.kept, outcomes.rejected, counts)
 
 
-def _first_units(patterns: Sequence[str], unit_rows: int, max_rows: int) -> Iterator[Unit]:
+def _first_units(patterns: Sequence[str], unit_rows: int | None, max_rows: int) -> Iterator[Unit]:
     shards = match_shards(patterns)
     yield from limit_units((unit for shard in shards for unit in plan_units(shard, unit_rows)), max_rows)
 

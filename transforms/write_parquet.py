@@ -13,6 +13,7 @@ from beam_recap import curation
 from beam_recap.assemble import OutputShard, ShardStats, assemble, delete_stale, plan_output_shards
 from beam_recap.inputs.units import UnitCount
 from beam_recap.schemas import Provenance, kept_columns, rejected_columns
+from beam_recap.slices import Slice
 from transforms.checkpoint import CheckpointedRows
 
 NAMESPACE = "WriteParquet"
@@ -38,7 +39,8 @@ class WriteParquet(beam.PTransform):
       extra_columns: also what that schema lacks.
       provenance: the names of the models.
       rows_per_file: input rows per output shard.
-      curated_attempt: the attempt whose `Curate` applies; None: there is none.
+      part: the slice of the input that the rows are; None: they are all.
+      curated: the folder of the `Curate` that applies, by `curation.folder_of`; None: there is none.
       save_embeddings: also write the kept rows' embeddings, to ``embeddings/``.
 
     Metrics: ``output_shards``, ``kept_rows``, ``rejected_rows``.
@@ -54,23 +56,25 @@ class WriteParquet(beam.PTransform):
         extra_columns: bool,
         provenance: Provenance,
         rows_per_file: int,
-        curated_attempt: int | None = None,
+        part: Slice | None = None,
+        curated: str | None = None,
         save_embeddings: bool = False,
     ):
         super().__init__()
-        self._output = output
-        self._rows_per_file = rows_per_file
-        self._curated_attempt = curated_attempt
-        settings = {"curated_attempt": curated_attempt, "save_embeddings": save_embeddings}
+        self._plan = {
+            "output": output,
+            "rows_per_file": rows_per_file,
+            "part": part,
+            "curated": curated,
+        }
+        settings = {"curated": curated, "save_embeddings": save_embeddings}
         self._assemble = _AssembleFn(output, (schema, extra_columns, provenance), settings)
 
     def expand(self, rows: CheckpointedRows) -> WrittenShards:
         units = rows.units | "KeyUnits" >> beam.Map(lambda unit: (None, unit))
         # The files themselves are found by their unit; what matters here is that all of them have been written.
         files = rows.files | "KeyFiles" >> beam.Map(lambda path: (None, None))
-        plan = beam.FlatMap(
-            _plan, output=self._output, rows_per_file=self._rows_per_file, curated_attempt=self._curated_attempt
-        )
+        plan = beam.FlatMap(_plan, **self._plan)
         # Without it an input of no rows would group to nothing, and no file would be written.
         always = rows.units.pipeline | "Always" >> beam.Create([(None, None)], reshuffle=False)
         assemble_shards = beam.ParDo(self._assemble).with_output_types(ShardStats, hosts=tuple[str, dict[str, int]])
@@ -86,12 +90,16 @@ class WriteParquet(beam.PTransform):
 
 
 def _plan(
-    keyed: tuple[None, Iterable[UnitCount | None]], output: str, rows_per_file: int, curated_attempt: int | None
+    keyed: tuple[None, Iterable[UnitCount | None]],
+    output: str,
+    rows_per_file: int,
+    part: Slice | None,
+    curated: str | None,
 ) -> Iterator[OutputShard]:
-    shards = plan_output_shards((unit for unit in keyed[1] if unit is not None), rows_per_file)
-    delete_stale(output, shards)
-    if curated_attempt is not None:
-        curation.delete_others(output, curated_attempt)
+    shards = plan_output_shards((unit for unit in keyed[1] if unit is not None), rows_per_file, part)
+    delete_stale(output, shards, part)
+    if curated is not None:
+        curation.delete_others(output, curated, part)
     yield from shards
 
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from beam_recap import files
 from beam_recap.audit.observation import NO_OCR, Observation, judge_row
-from beam_recap.checkpoint import DIRECTORY as CHECKPOINT
 from beam_recap.inputs.columns import as_integer, as_text, listed, pair_digest
 from beam_recap.isolation import describe_error
+from beam_recap.run_directory import DIRECTORY as CHECKPOINT
 
 KEPT, ALL = "kept", "all"  # which rows of a run count
 _CAPTIONS = ("org_caption", "TEXT", "text", "caption")

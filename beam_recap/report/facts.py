@@ -12,6 +12,7 @@ from beam_recap.config import RecapConfig
 from beam_recap.records import Stage
 from beam_recap.report.command import command_line
 from beam_recap.schemas import Provenance
+from beam_recap.slices import Slice
 from beam_recap.versions import installed_versions
 
 _PACKAGES = (
@@ -42,6 +43,7 @@ class RunFacts:
     versions: dict[str, str]  # package -> version; what is not installed is left out
     stages: tuple[tuple[str, str], ...]  # (label in the graph, stage) of the stages that run, in order
     keep_checkpoint: bool
+    part: Slice | None = None  # of the input; None: all of it
 
     @classmethod
     def of(cls, config: RecapConfig, provenance: Provenance, attempt: int) -> RunFacts:
@@ -60,6 +62,7 @@ class RunFacts:
             versions=installed_versions(_PACKAGES),
             stages=_stages(config),
             keep_checkpoint=config.keep_checkpoint,
+            part=config.part,
         )
 
 

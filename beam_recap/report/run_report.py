@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from beam_recap import checkpoint, files
+from beam_recap import files, run_directory
 from beam_recap.assemble import AccountingError, OutputShard, ShardStats
-from beam_recap.download_counts import HostCounts
+from beam_recap.download_counts import MOST_HOSTS, HostCounts, by_failures, merge_host_counts
+from beam_recap.examples import Examples
+from beam_recap.report import slice_reports
 from beam_recap.report.card import dataset_card
 from beam_recap.report.facts import RunFacts
 from beam_recap.report.page import report_page
+from beam_recap.report.slice_reports import SliceReport
 from beam_recap.report.summary import build_summary
 from beam_recap.schemas import kept_columns, schema_of
+from beam_recap.slices import Slice
 
 
 def write_reports(
@@ -31,32 +36,67 @@ def write_reports(
       hosts: those with the most failed downloads, with their counts over all shards, in order.
 
     Returns:
-      The summary.
+      The summary. Of a slice: that of all slices of this directory that have ended.
 
     Raises:
       AccountingError: rows are not kept + rejected, or an output shard is missing. Nothing was written.
     """
     ordered = sorted(stats, key=lambda shard: shard.number)
-    _check(ordered)
-    summary = build_summary(facts, ordered, hosts, finished_at=time.time())
+    _check(ordered, facts.part)
+    if facts.part is None:
+        summary = _write(facts, ordered, hosts)
+        if not facts.keep_checkpoint:
+            _remove_checkpoint(facts.output)
+        return summary
+    slice_reports.save(facts.output, SliceReport(facts.part, tuple(ordered), tuple(hosts)))
+    reported: list[Slice] = []
+    # Again, if another slice has ended meanwhile: it may have reported before this one.
+    while reported != (found := slice_reports.saved(facts.output, facts.part.total)):
+        summary = _write_slices(facts, found)
+        reported = found
+    return summary
+
+
+def _write_slices(facts: RunFacts, parts: Sequence[Slice]) -> dict[str, Any]:
+    """Reports on all slices that have ended."""
+    reports = [slice_reports.load(facts.output, part) for part in parts]
+    hosts: dict[str, HostCounts] = {}
+    for report in reports:
+        for host, counts in report.hosts:
+            hosts[host] = merge_host_counts(hosts.get(host, {}), counts)
+    examples = Examples()
+    for outcome in (outcome for report in reports for shard in report.stats for outcome in shard.examples):
+        examples.offer(outcome)
+    stats = [dataclasses.replace(shard, examples=()) for report in reports for shard in report.stats]
+    stats[0] = dataclasses.replace(stats[0], examples=examples.chosen())
+    return _write(facts, stats, sorted(hosts.items(), key=by_failures)[:MOST_HOSTS], parts)
+
+
+def _write(
+    facts: RunFacts,
+    stats: Sequence[ShardStats],
+    hosts: Sequence[tuple[str, HostCounts]],
+    parts: Sequence[Slice] | None = None,
+) -> dict[str, Any]:
+    summary = build_summary(facts, stats, hosts, finished_at=time.time(), parts=parts)
     schema = schema_of(kept_columns(facts.schema, facts.extra_columns, facts.provenance))
-    card = dataset_card(facts, summary, schema, ordered)
-    page = report_page(facts, summary, [outcome for shard in ordered for outcome in shard.examples])
+    card = dataset_card(facts, summary, schema, stats)
+    page = report_page(facts, summary, [outcome for shard in stats for outcome in shard.examples])
+    # Other slices may be writing theirs.
+    write = files.write_alone if facts.part is None else files.write_bytes
     for name, text in (
         ("README.md", card),
         ("report.html", page),
         ("summary.json", json.dumps(summary, indent=1) + "\n"),
     ):
         # A flag's value may hold bytes of the shell that are no text; they must not lose the report.
-        files.write_bytes(files.join(facts.output, name), text.encode("utf-8", errors="replace"))
-    if not facts.keep_checkpoint:
-        _remove_checkpoint(facts.output)
+        write(files.join(facts.output, name), text.encode("utf-8", errors="replace"))
     return summary
 
 
-def _check(stats: Sequence[ShardStats]) -> None:
+def _check(stats: Sequence[ShardStats], part: Slice | None) -> None:
     for number, shard in enumerate(stats):
-        expected = OutputShard(number, len(stats), ())
+        expected = OutputShard(number, len(stats), (), part)
         names = tuple(file.name for file in shard.files)
         known = (expected.kept_name, expected.rejected_name, expected.embeddings_name)
         if shard.number != number or names not in (known[:2], known):
@@ -79,11 +119,12 @@ def _check(stats: Sequence[ShardStats]) -> None:
 
 
 def _remove_checkpoint(output: str) -> None:
-    directory = files.join(output, checkpoint.DIRECTORY)
+    directory = files.join(output, run_directory.DIRECTORY)
     if "://" not in directory:
         # Beam would read a bracket or a star in the path as a pattern.
         shutil.rmtree(directory, ignore_errors=True)
         return
     # run.json goes last: what is left of a removal that broke off still says whose it is. The slash makes Beam's object
     # stores remove everything under a name, in batches.
-    files.delete([files.join(directory, "outcomes") + "/", files.join(directory, "run.json")])
+    names = ("outcomes/", "curation/", "reports/", "slices/", "input.json", "run.json")
+    files.delete([files.join(directory, name) for name in names])

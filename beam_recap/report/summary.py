@@ -14,10 +14,15 @@ from beam_recap.costs import FilterCost, cheapest_order, expected_seconds
 from beam_recap.download_counts import FETCHED, DownloadCounts, HostCounts, failed_rows
 from beam_recap.records import Reason
 from beam_recap.report.facts import RunFacts
+from beam_recap.slices import Slice
 
 
 def build_summary(
-    facts: RunFacts, stats: Sequence[ShardStats], hosts: Sequence[tuple[str, HostCounts]], finished_at: float
+    facts: RunFacts,
+    stats: Sequence[ShardStats],
+    hosts: Sequence[tuple[str, HostCounts]],
+    finished_at: float,
+    parts: Sequence[Slice] | None = None,
 ) -> dict[str, Any]:
     """The run as JSON values, keys in a fixed order.
 
@@ -26,15 +31,17 @@ def build_summary(
       stats: every output shard's, in order.
       hosts: those with the most failed downloads, with their counts over all shards, in order.
       finished_at: unix time, s.
+      parts: the slices that the shards are of; None: they are of the whole input.
 
     Returns:
       ``counts.by_stage`` is a funnel: a stage's ``rows_in`` are the ``rows_out`` of the one before; its ``seconds`` are
       those of workers' threads, in all attempts (see `costs`). ``filters`` compares the order of the filters with the
       cheapest one, as if each passed its share of rows whatever came before it. ``kept_percent`` is
-      None where no row was read. ``timings.rows_per_s`` is None for a later attempt, whose counts include the rows of
-      earlier ones. ``fetch`` is about downloads (see `download_counts`): its ``rows`` are ``fetched`` + ``failed``, and
-      they are the sum of ``by_http_status`` + ``no_answer``. ``transient`` are the failed ones that another try may
-      fetch. ``fetched_percent`` is None where nothing was to be downloaded.
+      None where no row was read. ``slices`` are those that have ended. ``timings`` are this job's; their
+      ``rows_per_s`` is None for a slice and for a later attempt, whose counts include the rows of others. ``fetch`` is
+      about downloads (see `download_counts`): its ``rows`` are ``fetched`` + ``failed``, and they are the sum of
+      ``by_http_status`` + ``no_answer``. ``transient`` are the failed ones that another try may fetch.
+      ``fetched_percent`` is None where nothing was to be downloaded.
     """
     rows = sum(shard.rows for shard in stats)
     kept = sum(shard.kept for shard in stats)
@@ -66,13 +73,14 @@ def build_summary(
             "by_stage": funnel,
             "by_reason": _most_first(by_reason),
         },
+        "slices": None if parts is None else {"total": parts[0].total, "done": [part.number for part in parts]},
         "filters": _filters(funnel, facts),
         "fetch": _fetch(sum((shard.downloads for shard in stats), DownloadCounts()), hosts),
         "timings": {
             "started_at": _utc(facts.started_at),
             "finished_at": _utc(finished_at),
             "elapsed_s": round(elapsed, 3),
-            "rows_per_s": round(rows / elapsed, 3) if elapsed and facts.attempt == 1 else None,
+            "rows_per_s": round(rows / elapsed, 3) if elapsed and facts.attempt == 1 and parts is None else None,
             "attempt": facts.attempt,
         },
         "files": [

@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from beam_recap import checkpoint
-from beam_recap.checkpoint import CheckpointMismatch
-from beam_recap.config import RecapConfig
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
 
 UNIT = "/in/a.parquet[0:10]"
-
-
-def config(output: Path, **flags: str) -> RecapConfig:
-    return RecapConfig.from_flags({"input": "/in/a.parquet", "output": str(output), **flags})
 
 
 def sample(index: int = 0, unit: str = UNIT, **values: object) -> Sample:
@@ -32,69 +25,6 @@ def rejected(index: int = 0, reason: Reason = Reason.TIMEOUT, unit: str = UNIT, 
 
 def files_of(output: Path) -> list[Path]:
     return sorted((output / "_checkpoint" / "outcomes").rglob("*.parquet"))
-
-
-@pytest.mark.parametrize("exists", [False, True])
-def test_a_new_directory_can_be_claimed(tmp_path: Path, exists: bool) -> None:
-    output = tmp_path / "out"
-    if exists:
-        output.mkdir()
-    made = config(output)
-    assert checkpoint.check(made) == {"identity": made.identity(), "digest": made.digest(), "attempts": 0}
-    assert list(tmp_path.rglob("*")) == ([output] if exists else [])  # checking writes nothing
-    assert [checkpoint.claim(made) for _ in range(3)] == [1, 2, 3]
-    assert checkpoint.check(made)["attempts"] == 3
-    assert json.loads((output / "_checkpoint" / "run.json").read_text())["digest"] == made.digest()
-
-
-def test_what_decides_no_outcome_may_change_between_runs(tmp_path: Path) -> None:
-    checkpoint.claim(config(tmp_path))
-    assert checkpoint.claim(config(tmp_path, retry="all", fetch_concurrency="1", device="cpu")) == 2
-
-
-@pytest.mark.parametrize(
-    ("flags", "difference"),
-    [
-        ({"min_clip_score": "0.25"}, "--min_clip_score was none, now 0.25"),
-        ({"captioner": "none"}, "--captioner was demo, now none"),
-        ({"input": "/in/b.parquet,/in/c.tar"}, "--input was /in/a.parquet, now /in/b.parquet,/in/c.tar"),
-        ({"unit_rows": "5", "max_rows": "9"}, "--max_rows was none, now 9; --unit_rows was 2000, now 5"),
-    ],
-)
-def test_another_configs_directory_is_refused_and_the_difference_named(
-    tmp_path: Path, flags: dict[str, str], difference: str
-) -> None:
-    checkpoint.claim(config(tmp_path))
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
-    for refuse in (checkpoint.check, checkpoint.claim):
-        with pytest.raises(CheckpointMismatch) as caught:
-            refuse(config(tmp_path, **flags))
-        expected = f"holds another run ({difference}); give a new directory, or the flags of that run"
-        assert str(caught.value) == expected
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == before
-
-
-@pytest.mark.parametrize("name", ["notes.txt", "data/train-00000-of-00001.parquet", "a/b/c/.hidden", "_checkpoint/x"])
-def test_a_directory_with_other_files_is_refused(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / name).write_text("mine")
-    with pytest.raises(CheckpointMismatch, match="is not empty and holds no checkpoint"):
-        checkpoint.claim(config(tmp_path))
-    assert (tmp_path / name).read_text() == "mine"
-
-
-def test_empty_folders_and_unfinished_files_do_not_stand_in_the_way(tmp_path: Path) -> None:
-    (tmp_path / "_checkpoint").mkdir()
-    (tmp_path / "_checkpoint" / ".tmp-0123-run.json").write_text("{")
-    assert checkpoint.claim(config(tmp_path)) == 1
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"identity": {}}', '{"identity": 5, "attempts": 1}'])
-def test_a_checkpoint_that_cannot_be_read_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / "_checkpoint").mkdir()
-    (tmp_path / "_checkpoint" / "run.json").write_text(content)
-    with pytest.raises(CheckpointMismatch, match=r"run\.json that cannot be read"):
-        checkpoint.check(config(tmp_path))
 
 
 FULL = sample(
@@ -202,13 +132,13 @@ def test_each_unit_has_files_of_its_own_and_rows_come_in_order(tmp_path: Path) -
 @pytest.mark.parametrize("name", ["run[1]", "a*b", "what?", "[!x]", "ä b"])
 def test_directories_with_odd_names_work_too(tmp_path: Path, name: str) -> None:
     output = tmp_path / name
-    assert checkpoint.claim(config(output)) == 1
-    checkpoint.write_outcomes(str(output), 1, [sample(4)])
+    (path,) = checkpoint.write_outcomes(str(output), 1, [sample(4)])
     assert checkpoint.read_outcomes(str(output), UNIT) == [sample(4)]
     assert checkpoint.done_indexes(str(output), UNIT, "none") == {4}
-    (output / "_checkpoint" / "run.json").unlink()
-    with pytest.raises(CheckpointMismatch, match="not empty"):
-        checkpoint.check(config(output))
+    left = Path(path).with_name(f".tmp-{'0' * 32}-000001-x.parquet")
+    left.touch()
+    checkpoint.delete_unfinished(str(output), UNIT)
+    assert files_of(output) == [Path(path)] and not left.exists()
 
 
 def test_unfinished_files_are_not_read(tmp_path: Path) -> None:
@@ -303,17 +233,3 @@ def test_files_are_small_columns_of_text_and_numbers(tmp_path: Path) -> None:
     data = Path(path).read_bytes()
     assert len(data) < 60_000
     assert pq.read_metadata(io.BytesIO(data)).num_rows == 500
-
-
-def test_other_weights_under_the_same_path_are_another_run(tmp_path: Path) -> None:
-    model, output = tmp_path / "llava", tmp_path / "out"
-    model.mkdir()
-    (model / "config.json").write_text("{}")
-    weights = model / "model.safetensors"
-    weights.write_bytes(bytes(300_000))
-    checkpoint.claim(config(output, captioner=str(model)))
-    weights.touch()
-    assert checkpoint.claim(config(output, captioner=str(model))) == 2
-    weights.write_bytes(bytes(299_999) + b"1")
-    with pytest.raises(CheckpointMismatch, match=f"the files of --captioner={model} have changed"):
-        checkpoint.check(config(output, captioner=str(model)))

@@ -218,6 +218,7 @@ def test_a_folder_without_its_config_is_no_model(tmp_path: Path) -> None:
 # Flags that change how a run goes, not how a row ends.
 NOT_IDENTITY = {
     "output",
+    "slice",
     "fetch_concurrency",
     "fetch_timeout_s",
     "fetch_retries",
@@ -254,6 +255,7 @@ OTHER_VALUES = {
     "caption_column": "alt",
     "verify_hash": "md5",
     "prefilter": "similarity>0.3,basic",
+    "slice": "2/3",
     "unit_rows": "10",
     "rows_per_file": "10",
     "extra_columns": "true",

@@ -7,6 +7,7 @@ from beam_recap import curation, files
 from beam_recap.curation import Curated
 from beam_recap.duplicates.rows import Decision, Place
 from beam_recap.records import Reason, Rejection, Sample, Stage
+from beam_recap.slices import Slice
 
 UNIT = "/in/a.parquet[0:9]"
 
@@ -19,15 +20,15 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     output = str(tmp_path)
     spam = Decision(Place(UNIT, 3), Reason.SPAM_CAPTION, "the same caption, 日本")
     near = Decision(Place(UNIT, 5), Reason.NEAR_DUPLICATE_IMAGE, "near u2")
-    path = curation.write(output, 7, UNIT, {2: 0, 5: 3999, 8: None}, [spam, near])
+    path = curation.write(output, "000007", UNIT, {2: 0, 5: 3999, 8: None}, [spam, near])
     assert path.startswith(f"{output}/_checkpoint/curation/000007/")
-    assert curation.read(output, 7, UNIT) == {
+    assert curation.read(output, "000007", UNIT) == {
         2: Curated(True, 0),
         3: Curated(False, None, Reason.SPAM_CAPTION, spam.detail),
         5: Curated(True, 3999, Reason.NEAR_DUPLICATE_IMAGE, "near u2"),
         8: Curated(True),
     }
-    assert curation.read(output, 6, UNIT) == curation.read(output, 7, "/in/b.parquet[0:9]") == {}
+    assert curation.read(output, "000006", UNIT) == curation.read(output, "000007", "/in/b.parquet[0:9]") == {}
 
 
 def test_only_kept_rows_are_labelled_or_rejected() -> None:
@@ -47,8 +48,17 @@ def test_only_kept_rows_are_labelled_or_rejected() -> None:
 
 def test_other_attempts_leave_nothing_behind(tmp_path: Path) -> None:
     output = str(tmp_path)
-    for attempt in (1, 2, 12):
-        curation.write(output, attempt, UNIT, {0: attempt}, [])
-    curation.delete_others(output, 2)
-    assert [curation.read(output, attempt, UNIT) for attempt in (1, 2, 12)] == [{}, {0: Curated(True, 2)}, {}]
+    part = Slice(1, 2)
+    folders = [curation.folder_of(*attempt) for attempt in ((1,), (2,), (12,), (2, part), (3, part), (3, Slice(2, 2)))]
+    for number, folder in enumerate(folders):
+        curation.write(output, folder, UNIT, {0: number}, [])
+
+    def left() -> list[int]:
+        return [number for number, folder in enumerate(folders) if curation.read(output, folder, UNIT)]
+
+    curation.delete_others(output, folders[4], part)
+    assert left() == [0, 1, 2, 4, 5]
+    curation.delete_others(output, folders[1])
+    assert left() == [1]
+    assert curation.read(output, folders[1], UNIT) == {0: Curated(True, 1)}
     assert len(files.match_beneath(output)) == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.shards import jpeg, table_bytes, write_parquet, write_table, write_tar
 
-from beam_recap import checkpoint
+from beam_recap import run_directory
 from beam_recap.config import RecapConfig
 from beam_recap.flag import ConfigError
 from beam_recap.inputs import text_head
@@ -201,7 +201,8 @@ def test_an_output_in_the_input_folder_is_refused(folder: Path, output: str) -> 
 
 
 def test_another_runs_directory_is_refused(folder: Path) -> None:
-    checkpoint.claim(RecapConfig.from_flags({"input": f"{folder}/good.parquet", "output": f"{folder}/out"}))
+    made = RecapConfig.from_flags({"input": f"{folder}/good.parquet", "output": f"{folder}/out"})
+    run_directory.claim(made).release()
     check(folder, "good.parquet")
     with pytest.raises(
         ConfigError, match=r"^--output=.*/out: holds another run \(--image_size was 1536, now 512\); give"

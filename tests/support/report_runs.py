@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from beam_recap import checkpoint
+from beam_recap import checkpoint, run_directory
 from beam_recap.assemble import ShardStats, assemble, plan_output_shards
 from beam_recap.config import RecapConfig
 from beam_recap.inputs.units import UnitCount
@@ -97,7 +97,7 @@ def with_thumbnails(outcomes: Iterable[Outcome], thumbnail: bytes | None) -> lis
 
 def finish(config: RecapConfig, outcomes: Sequence[Outcome]) -> tuple[RunFacts, list[ShardStats]]:
     """Claims the output directory, writes the checkpoint and makes the output shards."""
-    attempt = checkpoint.claim(config)
+    attempt = run_directory.claim(config).attempt
     checkpoint.write_outcomes(config.output, attempt, outcomes)
     rows: dict[str, int] = {}
     for outcome in outcomes:
@@ -109,5 +109,5 @@ def finish(config: RecapConfig, outcomes: Sequence[Outcome]) -> tuple[RunFacts, 
         kept_columns(config.preset, config.extra_columns, provenance),
         rejected_columns(config.extra_columns),
     )
-    shards = plan_output_shards(units, config.rows_per_file)
+    shards = plan_output_shards(units, config.rows_per_file, config.part)
     return RunFacts.of(config, provenance, attempt), [assemble(config.output, shard, *columns)[0] for shard in shards]

@@ -12,7 +12,7 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from support.report_runs import config_of, provenance_of
 
-from beam_recap import checkpoint
+from beam_recap import checkpoint, run_directory
 from beam_recap.inputs.units import UnitCount
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
 from beam_recap.report.facts import RunFacts
@@ -47,7 +47,7 @@ def outcomes() -> list[Outcome]:
 
 def run(output: Path, rows: list[Outcome], rows_per_file: int) -> dict:
     config = config_of(output, rows_per_file=str(rows_per_file), extra_columns="true")
-    attempt = checkpoint.claim(config)
+    attempt = run_directory.claim(config).attempt
     paths = checkpoint.write_outcomes(config.output, attempt, rows)
     provenance = provenance_of(config)
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:

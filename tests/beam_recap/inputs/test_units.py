@@ -17,6 +17,7 @@ from beam_recap.inputs.units import (
     plan_units,
     shard_problem,
     unit_id,
+    unit_size,
 )
 
 
@@ -41,8 +42,8 @@ def folder(tmp_path: Path) -> Path:
     ("patterns", "names"),
     [
         (["*.parquet"], ["a.parquet", "b.parquet", "odd[1].parquet"]),
-        (["c.tar", "*.parquet"], ["c.tar", "a.parquet", "b.parquet", "odd[1].parquet"]),
-        (["b.parquet", "*.parquet"], ["b.parquet", "a.parquet", "odd[1].parquet"]),
+        (["c.tar", "*.parquet"], ["a.parquet", "b.parquet", "c.tar", "odd[1].parquet"]),
+        (["b.parquet", "*.parquet"], ["a.parquet", "b.parquet", "odd[1].parquet"]),
         (["a.parquet", "a.parquet"], ["a.parquet"]),
         (["**/*.parquet"], ["a.parquet", "b.parquet", "odd[1].parquet", "sub/d.parquet"]),
         (["[ab].parquet"], ["a.parquet", "b.parquet"]),
@@ -51,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_shards_are_each_file_once_numbered_in_order(folder: Path, patterns: list[str], names: list[str]) -> None:
-    expected = [Shard(f"{folder}/{name}", number) for number, name in enumerate(names)]
+    expected = [Shard(f"{folder}/{name}", number, len(names)) for number, name in enumerate(names)]
     assert match_shards([f"{folder}/{pattern}" for pattern in patterns]) == expected
 
 
@@ -237,3 +238,25 @@ def test_units_do_not_depend_on_the_number_of_the_shard(tmp_path: Path) -> None:
     assert [unit.id for unit in first] == [unit.id for unit in second]
     assert len({unit.id for unit in first}) == 3
     assert first[0].id == unit_id(first[0].name)
+
+
+def test_a_small_input_is_cut_finer() -> None:
+    assert [unit_size(rows, 1) for rows in (0, 1, 96, 512, 513, 2000, 10_000, 127_000, 128_001, 10**9)] == [
+        8, 8, 8, 8, 16, 32, 160, 1992, 2000, 2000,
+    ]  # fmt: skip
+    assert [unit_size(2000, shards) for shards in (1, 4, 64, 1000)] == [32, 128, 2000, 2000]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 8, 9, 500, 3000, 130_000])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_texts_are_cut_as_tables_are(tmp_path: Path, rows: int, shards: int) -> None:
+    text = tmp_path / "a.csv"
+    text.write_text("url\n" + "".join(f"http://x/{row}\n" for row in range(rows)))
+    units = list(plan_units(Shard(str(text), 0, shards)))
+    size = unit_size(rows, shards)
+    assert [(unit.start, unit.rows, unit.number) for unit in units] == [
+        (start, min(size, rows - start), number) for number, start in enumerate(range(0, rows, size))
+    ]
+    # Each begins where its first row does.
+    data = text.read_bytes()
+    assert all(data[unit.offset :].startswith(f"http://x/{unit.start}\n".encode()) for unit in units)
