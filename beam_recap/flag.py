@@ -21,8 +21,9 @@ class ConfigError(ValueError):
 class Flag:
     """One flag.
 
-    ``parse`` turns the text into a value or raises `ValueError` with what is wrong and what to do. ``decides_outcome``
-    marks what belongs to a run's identity: another value could end a row differently.
+    ``parse`` turns the text into a value or raises `ValueError` with what is wrong and what to do; if it is a
+    `flag_values.Reader`, it also tells the text's form. ``decides_outcome`` marks what belongs to a run's identity:
+    another value could end a row differently.
     """
 
     name: str

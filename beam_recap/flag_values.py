@@ -1,19 +1,98 @@
-"""Flag values as texts: readers, which raise `ValueError` with what is wrong and what to do, and the way back."""
+"""Flag values as texts: readers, which raise `ValueError` with what is wrong and what to do, and the way back.
+
+Each reader also tells the form of what it takes, a regular expression, for those who check a text before it comes here
+(the Flex Template's metadata). What it reads has that form, because it looks.
+"""
 
 from __future__ import annotations
 
+import enum
+import functools
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+Value = TypeVar("Value")
+
+_SPACE = r"[ \t\r\n]*"
+_DIGITS = r"[0-9](?:_?[0-9])*"  # as Python writes them
+_INTEGER = rf"{_SPACE}[+-]?{_DIGITS}{_SPACE}"
+_NUMBER = rf"{_SPACE}[+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?{_SPACE}"
+_ANYTHING = r"[\s\S]*"
+_NOT_BLANK = rf"{_ANYTHING}\S{_ANYTHING}"
+_PART = r"[^,]*[^\s,][^,]*"  # of what commas separate
 
 
+class Kind(enum.Enum):
+    """What a form offers for a value."""
+
+    TEXT = enum.auto()
+    BOOLEAN = enum.auto()
+    NUMBER = enum.auto()
+    CHOICE = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Reader(Generic[Value]):
+    """A function from a text to a value, and what is known of the texts.
+
+    ``form`` matches all of every text that is read. It keeps to what Python, Java, JavaScript and RE2 read alike: no
+    look-around, no flags, and classes such as ``\\s`` of ASCII only.
+    """
+
+    read: Callable[[str], Value]
+    form: str
+    kind: Kind = Kind.TEXT
+    choices: tuple[str, ...] = ()
+
+    def __call__(self, value: str) -> Value:
+        found = self.read(value)
+        if not _compiled(self.form).fullmatch(value):  # digits of other scripts, say
+            raise ValueError("has characters that are not understood; write it in ASCII")
+        return found
+
+
+_compiled = functools.lru_cache(maxsize=None)(functools.partial(re.compile, flags=re.ASCII))
+
+
+def reader(
+    form: str, kind: Kind = Kind.TEXT, choices: tuple[str, ...] = ()
+) -> Callable[[Callable[[str], Value]], Reader[Value]]:
+    """Makes a function a `Reader`."""
+    return lambda read: Reader(read, form, kind, choices)
+
+
+def form_of(parse: Callable[[str], Any]) -> str:
+    """The form of what a function reads; anything at all where it does not tell."""
+    return parse.form if isinstance(parse, Reader) else _ANYTHING
+
+
+def _literally(word: str) -> str:
+    return re.sub(r"[\\^$.|?*+(){}\[\]]", r"\\\g<0>", word)  # re.escape escapes more than other engines allow
+
+
+def _any_case(word: str) -> str:
+    return "".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else _literally(c) for c in word)
+
+
+def _separated(part: str) -> str:
+    return f"(?:{part})(?:,(?:{part}))*"
+
+
+def _one_of(words: tuple[str, ...]) -> str:
+    return f"{_SPACE}(?:{'|'.join(map(_any_case, words))}){_SPACE}"
+
+
+@reader(_NOT_BLANK)
 def text(value: str) -> str:
     if not value.strip():
         raise ValueError("is empty; give a value or leave the flag out")
     return value
 
 
+@reader(rf"{_ANYTHING}[^\s,]{_ANYTHING}")
 def patterns(value: str) -> tuple[str, ...]:
     found = tuple(p.strip() for p in value.split(",") if p.strip())
     if not found:
@@ -21,13 +100,15 @@ def patterns(value: str) -> tuple[str, ...]:
     return found
 
 
+@reader("|".join(map(_any_case, ("true", "false"))), Kind.BOOLEAN)
 def boolean(value: str) -> bool:
     if value.lower() not in ("true", "false"):
         raise ValueError("is neither true nor false; give one of them")
     return value.lower() == "true"
 
 
-def choice(*allowed: str) -> Callable[[str], str]:
+def choice(*allowed: str) -> Reader[str]:
+    @reader("|".join(map(_literally, allowed)), Kind.CHOICE, allowed)
     def parse(value: str) -> str:
         if value not in allowed:
             raise ValueError(f"is unknown; give one of {', '.join(allowed)}")
@@ -36,7 +117,8 @@ def choice(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
-def integer(low: int, high: int) -> Callable[[str], int]:
+def integer(low: int, high: int) -> Reader[int]:
+    @reader(_INTEGER, Kind.NUMBER)
     def parse(value: str) -> int:
         try:
             number = int(value)
@@ -49,7 +131,8 @@ def integer(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def number(low: float, high: float, scale: str) -> Callable[[str], float]:
+def number(low: float, high: float, scale: str) -> Reader[float]:
+    @reader(_NUMBER, Kind.NUMBER)
     def parse(value: str) -> float:
         try:
             number = float(value)
@@ -62,9 +145,11 @@ def number(low: float, high: float, scale: str) -> Callable[[str], float]:
     return parse
 
 
-def names(*allowed: str, alias: str = "") -> Callable[[str], tuple[str, ...]]:
+def names(*allowed: str, alias: str = "") -> Reader[tuple[str, ...]]:
     """Words separated by commas, in lower case; any unless some are allowed. ``alias`` names the empty list."""
+    form = _separated(_one_of(allowed) if allowed else _PART)
 
+    @reader(f"{_any_case(alias)}|{form}" if alias else form)
     def parse(value: str) -> tuple[str, ...]:
         if alias and value.lower() == alias:
             return ()
@@ -81,6 +166,7 @@ def names(*allowed: str, alias: str = "") -> Callable[[str], tuple[str, ...]]:
     return parse
 
 
+@reader(_separated(_PART))
 def listed(value: str) -> tuple[str, ...]:
     """Texts separated by commas, each once; () for none, written ``none``."""
     if value.lower() == "none":
@@ -91,9 +177,10 @@ def listed(value: str) -> tuple[str, ...]:
     return given
 
 
-def each_of(*wanted: str) -> Callable[[str], tuple[str, ...]]:
+def each_of(*wanted: str) -> Reader[tuple[str, ...]]:
     """All of some words, in any order, separated by commas."""
 
+    @reader(_separated(_one_of(wanted)))
     def parse(value: str) -> tuple[str, ...]:
         given = tuple(part.strip().lower() for part in value.split(","))
         if sorted(given) != sorted(wanted):
@@ -103,6 +190,7 @@ def each_of(*wanted: str) -> Callable[[str], tuple[str, ...]]:
     return parse
 
 
+@reader(f"{_any_case('none')}|{_separated(_INTEGER)}")
 def ports(value: str) -> tuple[int, ...]:
     """Port numbers separated by commas; () for any, written ``none``."""
     if value.lower() == "none":
@@ -110,13 +198,21 @@ def ports(value: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(integer(1, 65535)(port.strip()) for port in value.split(",")))
 
 
-def or_none(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    return lambda value: None if value.lower() == "none" else parse(value)
+def or_none(parse: Callable[[str], Value]) -> Reader[Value | None]:
+    """What another function reads, or ``none``."""
+    choices = (*parse.choices, "none") if isinstance(parse, Reader) and parse.kind is Kind.CHOICE else ()
+    return Reader(
+        lambda value: None if value.lower() == "none" else parse(value),
+        f"{_any_case('none')}|(?:{form_of(parse)})",
+        Kind.CHOICE if choices else Kind.TEXT,
+        choices,
+    )
 
 
-def matching(pattern: str, remedy: str) -> Callable[[str], str]:
+def matching(pattern: str, remedy: str) -> Reader[str]:
     """Text of a given form."""
 
+    @reader(pattern)
     def parse(value: str) -> str:
         if not re.fullmatch(pattern, value):
             raise ValueError(remedy)
@@ -125,9 +221,10 @@ def matching(pattern: str, remedy: str) -> Callable[[str], str]:
     return parse
 
 
-def holding_once(place: str, remedy: str) -> Callable[[str], str]:
+def holding_once(place: str, remedy: str) -> Reader[str]:
     """Text with a place to be filled in."""
 
+    @reader(f"{_ANYTHING}{_literally(place)}{_ANYTHING}")
     def parse(value: str) -> str:
         if value.count(place) != 1:
             raise ValueError(remedy)

@@ -7,10 +7,24 @@ scores and filters, captions, and the whole dataset are in modules of their own.
 
 from __future__ import annotations
 
+from beam_recap.accelerators import GPU_PRESETS, accelerator_name
 from beam_recap.caption_flags import CAPTION_FLAGS
 from beam_recap.curation_flags import CURATION_FLAGS
 from beam_recap.flag import PRESET_VALUE, Flag
-from beam_recap.flag_values import boolean, choice, integer, matching, names, number, or_none, patterns, ports, text
+from beam_recap.flag_values import (
+    Reader,
+    boolean,
+    choice,
+    integer,
+    matching,
+    names,
+    number,
+    or_none,
+    patterns,
+    ports,
+    reader,
+    text,
+)
 from beam_recap.names import DEFAULT_AGENT, DEFAULT_CONTACT, IMAGE_FORMATS, OPT_OUT_DIRECTIVES, RESIZE_MODES, SCHEMAS
 from beam_recap.prefilter import prefilter
 from beam_recap.score_flags import SCORE_FLAGS
@@ -71,7 +85,7 @@ FLAGS: tuple[Flag, ...] = (
         "prefilter",
         "rows",
         "none",
-        prefilter,
+        Reader(prefilter, text.form),
         "Conditions on what the input says of a row, separated by commas; a row that fails one is rejected before "
         "anything is downloaded: COLUMN>0.3, with >, >=, <, <=, == or !=. Besides columns: caption_words, "
         "caption_chars, min_side, max_side (px), aspect_ratio (long side / short side), language (==en); column:NAME "
@@ -81,7 +95,7 @@ FLAGS: tuple[Flag, ...] = (
         "slice",
         "rows",
         "none",
-        or_none(lambda value: str(parse_slice(value))),
+        or_none(reader(r"[ ]*[0-9]{1,9}/[0-9]{1,9}[ ]*")(lambda value: str(parse_slice(value)))),
         "Do only a part of the input, I/N: the I-th of N slices, each done by a job of its own, several at once if you "
         "like, in one output directory. The same command without it then makes one dataset of them. none: all.",
         False,
@@ -259,6 +273,23 @@ FLAGS: tuple[Flag, ...] = (
     *SCORE_FLAGS,
     *CAPTION_FLAGS,
     *CURATION_FLAGS,
+    Flag(
+        "worker_pools",
+        "workers",
+        "fused",
+        choice("fused", "split"),
+        "fused: every worker does all of a row's stages. split: a pool without GPUs fetches and filters, and "
+        "the rest goes, as small JPEGs, to a pool with GPUs that captions. Pays where filters drop most rows.",
+    ),
+    Flag(
+        "gpu_accelerator",
+        "workers",
+        "none",
+        or_none(reader(r"[A-Za-z0-9_:;.-]+")(accelerator_name)),
+        f"GPUs of Dataflow's workers: {', '.join(GPU_PRESETS)}, each with a machine type, --caption_batch_size and "
+        "--dtype that fit, or Dataflow's own text: type:TYPE;count:N;install-nvidia-driver.",
+        False,
+    ),
     Flag("device", "models", "auto", text, "auto, cpu, cuda or cuda:N.", False),
     Flag(
         "dtype",

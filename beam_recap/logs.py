@@ -6,8 +6,16 @@ import logging
 import re
 
 # Beam says the first two on every run: one concerns a metric of memory, one a file that only remote workers have. The
-# last is the traceback of wherever Ctrl-C found it.
-_NOISE = ("Resource module is not available", "No semi_persistent_directory found", "KeyboardInterrupt [while running")
+# third is the traceback of wherever Ctrl-C found it. The others tell of an engine's normal start and end.
+_NOISE = (
+    "Resource module is not available",
+    "No semi_persistent_directory found",
+    "KeyboardInterrupt [while running",
+    "Really starting service",
+    "Really destroying service",
+    "Waiting for grpc channel",
+    "process failed while running (envID",  # how Prism ends workers; of those that fail it says so otherwise, too
+)
 _PROGRESS = re.compile(r'message: "(.*rows done.*?)"')
 
 

@@ -16,6 +16,7 @@ from beam_recap.config import FILES_OF, RecapConfig
 from beam_recap.flag import ConfigError
 from beam_recap.flag_values import as_text
 from beam_recap.inputs import manifest
+from beam_recap.isolation import describe_error
 from beam_recap.slices import Slice
 
 DIRECTORY = "_checkpoint"
@@ -65,13 +66,18 @@ def claim(config: RecapConfig, shards: Mapping[str, str] | None = None) -> Claim
     Raises:
       ConfigError: also if another process is writing there now.
     """
-    files.make_directory(files.join(config.output, DIRECTORY))
-    locks = _lock(config)
+    locks: list[int] = []
     try:
+        files.make_directory(files.join(config.output, DIRECTORY))
+        locks = _lock(config)
         return Claim(_begin(config, shards), locks)
-    except BaseException:
+    except Exception as error:
         Claim(0, locks).release()
-        raise
+        if isinstance(error, ConfigError):
+            raise
+        # No permission, a full disk, no network.
+        remedy = f"cannot be written ({describe_error(error)}); put that right, or give another directory"
+        raise ConfigError("output", config.output, remedy) from error
 
 
 def _begin(config: RecapConfig, shards: Mapping[str, str] | None) -> int:

@@ -15,7 +15,9 @@ from beam_recap.audit.facts import AuditFacts
 from beam_recap.audit.options import format_help, parse_options
 from beam_recap.audit.report import JSON_NAME, summary_lines
 from beam_recap.audit.words import frequent_grams
+from beam_recap.command_line import given_flags
 from beam_recap.flag import ConfigError
+from beam_recap.google_access import check_access
 from beam_recap.inputs.formats import ShardError
 from beam_recap.model_refs import ModelRefs
 from pipelines.recap_stages import stages_of
@@ -108,6 +110,7 @@ def run(argv: Sequence[str]) -> PipelineResult:
       ConfigError: something cannot be used; nothing was written.
     """
     options = parse_options(argv)
+    check_access(given_flags(options))
     config = options.config()
     plan = check_audit(config)
     runs_here = use_in_process_runner(options)

@@ -12,6 +12,7 @@ from beam_recap.clusters.embedding_files import EmbeddingFiles, EmbeddingsError
 from beam_recap.clusters.model import ClusterModelError
 from beam_recap.clusters.settings import format_help, parse_flags
 from beam_recap.flag import ConfigError
+from beam_recap.google_access import check_access
 from pipelines.running import run_command
 
 _LOG = logging.getLogger("beam_recap.clusters")
@@ -25,6 +26,7 @@ def run(argv: Sequence[str]) -> None:
       ConfigError: something cannot be used; nothing was written.
     """
     settings = parse_flags(argv)
+    check_access({"input": ",".join(settings.input), "output": settings.output})
     try:
         replaces = model_folder.check_replaceable(settings.output)
     except ClusterModelError as error:

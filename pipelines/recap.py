@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -14,19 +14,23 @@ from apache_beam.runners.runner import PipelineResult
 
 from beam_recap import curation, files, run_directory
 from beam_recap.clusters.model_folder import ClusterModelError
+from beam_recap.command_line import given_flags
 from beam_recap.config import RecapConfig
 from beam_recap.demo import paths as demo
 from beam_recap.flag import ConfigError
+from beam_recap.google_access import check_access
 from beam_recap.model_refs import ModelRefs
 from beam_recap.options import format_help, parse_options
 from beam_recap.preflight import check_run
 from beam_recap.report.facts import RunFacts
+from pipelines.dataflow import gpu_hints, prepare_dataflow
 from pipelines.recap_stages import judge_of, stages_of
 from pipelines.running import run_command, use_in_process_runner
 from transforms.assign_cluster import AssignCluster
 from transforms.checkpoint import Checkpoint, CheckpointedRows
 from transforms.curate import Curate
 from transforms.read_shards import ReadShards
+from transforms.spread_rows import SpreadRows
 from transforms.write_parquet import WriteParquet
 from transforms.write_summary import WriteSummary
 
@@ -43,13 +47,16 @@ class RecapOutputs(NamedTuple):
     summary: beam.PCollection
 
 
-def build_pipeline(root: beam.Pipeline, config: RecapConfig, *, attempt: int = 1) -> RecapOutputs:
+def build_pipeline(
+    root: beam.Pipeline, config: RecapConfig, *, attempt: int = 1, gpu_hints: Mapping[str, str] | None = None
+) -> RecapOutputs:
     """Adds the whole job to a pipeline.
 
     Args:
       root: an empty pipeline.
       config: what to do. Its output directory belongs to it (`run_directory.claim`).
       attempt: the number of this run of the same config.
+      gpu_hints: resource hints of the second pool's steps, where there are two pools of workers.
     """
     refs = ModelRefs.of(config)
     read = root | "ReadShards" >> ReadShards(
@@ -65,17 +72,25 @@ def build_pipeline(root: beam.Pipeline, config: RecapConfig, *, attempt: int = 1
         output=config.output,
         retry=config.retry,
     )
-    rejected = {"Read": read.rejected}
     rows = read.kept
-    # From here to the checkpoint everything is one fused stage: pixels stay in memory.
+    rejected = {"Read": read.rejected}
+    ends = {"Read": read.rejected}  # of the pool of workers that has the rows
+    hints: dict[str, str] = {}
+    written = []
+    # From here to the checkpoint everything is one fused stage for each pool: pixels stay in memory.
     for label, stage in stages_of(config, refs):
-        rows, rejected[label] = rows | label >> stage
+        if label == "CaptionImage" and config.worker_pools == "split":
+            written.append(_named(ends) | "CheckpointFiltered" >> Checkpoint(config.output, attempt))
+            ends = {}
+            hints = dict(gpu_hints or {})
+            rows = rows | "SpreadRows" >> SpreadRows(hints)
+        rows, ends[label] = rows | label >> stage.with_resource_hints(**hints)
+        rejected[label] = ends[label]
     if (judge := judge_of(config)) is not None:
-        rows = rows | "RateCaptions" >> judge
-    written = {"Kept": rows, **{f"RejectedBy{label}": rows for label, rows in rejected.items()}} | (
-        "Checkpoint" >> Checkpoint(config.output, attempt)
-    )
-    done = CheckpointedRows(read.units, written)
+        rows = rows | "RateCaptions" >> judge.with_resource_hints(**hints)
+    last = Checkpoint(config.output, attempt).with_resource_hints(**hints)
+    written.append({"Kept": rows, **_named(ends)} | "Checkpoint" >> last)
+    done = CheckpointedRows(read.units, written[0] if len(written) == 1 else written | "AllFiles" >> beam.Flatten())
     if config.curation is not None:
         done = done | "Curate" >> Curate(config.output, curation.folder_of(attempt, config.part), config.curation)
     final = done | "WriteParquet" >> WriteParquet(
@@ -92,14 +107,22 @@ def build_pipeline(root: beam.Pipeline, config: RecapConfig, *, attempt: int = 1
     return RecapOutputs(rows, rejected, final.shards, summary)
 
 
+def _named(rejected: Mapping[str, beam.PCollection]) -> dict[str, beam.PCollection]:
+    return {f"RejectedBy{label}": rows for label, rows in rejected.items()}
+
+
 def run(argv: Sequence[str]) -> PipelineResult:
-    """Checks the command line, the input, the output and the models, and runs the job.
+    """Checks the command line, the input, the output and the models, and runs the job to its end.
+
+    Of a template, which is only written down, that is at once.
 
     Raises:
       ConfigError: something cannot be used; nothing was written.
     """
     options = parse_options(argv)
+    check_access(given_flags(options))
     config = options.config()
+    prepare_dataflow(options, config)
     shards = check_run(config)
     _warn(config)
     runs_here = use_in_process_runner(options)
@@ -108,23 +131,27 @@ def run(argv: Sequence[str]) -> PipelineResult:
     claim = run_directory.claim(config, shards)
     _LOG.info("Writing %s to %s (config %s, attempt %d).", config.preset, config.output, config.digest(), claim.attempt)
     pipeline = beam.Pipeline(options=options)
-    build_pipeline(pipeline, config, attempt=claim.attempt)
+    build_pipeline(pipeline, config, attempt=claim.attempt, gpu_hints=gpu_hints(config))
     try:
         result = pipeline.run()
+        result.wait_until_finish()
     finally:
-        if runs_here:  # then the run is over; elsewhere the directory stays claimed as long as this process waits
-            claim.release()
+        claim.release()
     del models
-    if runs_here:
-        counts = json.loads(files.read_bytes(files.join(config.output, "summary.json")))["counts"]
-        _LOG.info(
-            "Done: %d rows, %d kept, %d rejected. See %s.",
-            counts["rows"],
-            counts["kept"],
-            counts["rejected"],
-            files.join(config.output, "report.html"),
-        )
+    _tell_end(config, claim.attempt)
     return result
+
+
+def _tell_end(config: RecapConfig, attempt: int) -> None:
+    path = files.join(config.output, "summary.json")
+    summary = json.loads(files.read_bytes(path)) if files.exists(path) else None
+    if summary is None or (config.part is None and summary["timings"]["attempt"] != attempt):
+        return  # a job that was only written down
+    counts = summary["counts"]
+    told = f"{counts['rows']} rows, {counts['kept']} kept, {counts['rejected']} rejected"
+    if summary["slices"] is not None:
+        told += f" in {len(summary['slices']['done'])} of {summary['slices']['total']} slices"
+    _LOG.info("Done: %s. See %s.", told, files.join(config.output, "report.html"))
 
 
 def _load_models(config: RecapConfig) -> list[object]:
@@ -187,7 +214,7 @@ def main(argv: Sequence[str]) -> int:
     return run_command(
         PROG,
         argv,
-        lambda words: run(words).wait_until_finish(),
+        run,
         format_help,
         if_interrupted=f"interrupted; {goes_on} where this run stopped",
         if_failed=f"; finished rows are kept, and {goes_on} from there",

@@ -20,3 +20,11 @@ def gcs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("BEAM_RECAP_CACHE", str(tmp_path / "cache"))
     with running_gcs() as server:
         yield server
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Google's client asks again after milliseconds, not after a second."""
+    from apache_beam.io.gcp.gcsio_retry import DEFAULT_RETRY_WITH_THROTTLING_COUNTER
+
+    monkeypatch.setattr(DEFAULT_RETRY_WITH_THROTTLING_COUNTER, "_initial", 0.01)

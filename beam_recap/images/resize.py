@@ -45,6 +45,16 @@ def resize(image: Image.Image, size: tuple[int, int], extent: tuple[float, float
     return _to_array(image)
 
 
+def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
+    """A picture ``[H, W, 3]`` whose longer side is at most ``side`` px, its ratio kept; never enlarged."""
+    height, width = pixels.shape[:2]
+    longest = max(height, width)
+    if longest <= side:
+        return pixels
+    size = max(1, round(width * side / longest)), max(1, round(height * side / longest))
+    return resize(Image.fromarray(pixels), size)
+
+
 def as_image(pixels: np.ndarray) -> Image.Image:
     """Pixels as a Pillow image that can be resized, without a copy.
 

@@ -219,6 +219,7 @@ def test_a_folder_without_its_config_is_no_model(tmp_path: Path) -> None:
 NOT_IDENTITY = {
     "output",
     "slice",
+    "gpu_accelerator",
     "fetch_concurrency",
     "fetch_timeout_s",
     "fetch_retries",
@@ -314,6 +315,8 @@ OTHER_VALUES = {
     "caption_quantization": "fp8",
     "captioner_copies": "2",
     "reject_captions": "refusal,repetition",
+    "worker_pools": "split",
+    "gpu_accelerator": "type:nvidia-l4;count:1;install-nvidia-driver",
     "device": "cpu",
     "dtype": "float32",
     "retry": "all",

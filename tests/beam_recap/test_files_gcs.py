@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from apache_beam.io.filesystems import FileSystems
 from google.cloud import storage
 from google.cloud.exceptions import PreconditionFailed
+from google.cloud.storage.exceptions import InvalidResponse
+from support.gcs_faults import NowAndThen
 from support.gcs_server import GcsServer
 
 from beam_recap import files
@@ -29,6 +33,66 @@ def test_an_error_leaves_nothing(gcs: GcsServer) -> None:
         file.write(b"half")
         raise ValueError("broke")
     assert not gcs.objects
+
+
+def test_nothing_is_uploaded_after_an_error(gcs: GcsServer) -> None:
+    """Google's writers try again when they are collected."""
+    gcs.buckets.add("b")
+    gcs.fault = lambda request: 403 if request.startswith("upload") else 0
+    with pytest.raises(InvalidResponse):
+        files.write_bytes("gs://b/x", b"data")
+    gc.collect()
+    gcs.fault = lambda request: 403
+    with pytest.raises(KeyboardInterrupt), files.write_whole("gs://b/x") as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    gc.collect()
+    assert sum(count for request, count in gcs.requests.items() if request.startswith("upload")) == 1
+    assert not gcs.objects
+
+
+@pytest.mark.usefixtures("quick_retries")
+def test_broken_connections(gcs: GcsServer) -> None:
+    """Uploads of two chunks, downloads and renames, each broken off once in every way."""
+    data = bytes(range(256)) * 100_000
+    gcs.buckets.add("b")
+    faults = NowAndThen(share=0)
+    gcs.fault = lambda request: faults(request) if request.startswith(("chunk", "batch", "download")) else 0
+    for number in range(5):
+        files.write_bytes(f"gs://b/{number}", data)
+        assert files.read_bytes(f"gs://b/{number}") == data
+    assert not faults.missing("chunk batch download")
+    assert list(gcs.objects) == [f"gs://b/{number}" for number in range(5)]
+
+
+def test_temporary_objects_are_not_among_the_others(gcs: GcsServer) -> None:
+    gcs.buckets.add("b")
+    with files.write_whole("gs://b/data/x.parquet") as file:
+        file.close()
+        assert len(gcs.objects) == 1
+        for pattern in ("gs://b/data/*", "gs://b/data/*.parquet"):  # as others look
+            assert FileSystems.match([pattern])[0].metadata_list == []
+        assert files.match_beneath("gs://b/data") == [] and not files.holds_files("gs://b")
+        assert files.unfinished_in("gs://b/data", "x") == list(gcs.objects) == files.unfinished_in("gs://b/data/")
+        assert files.unfinished_in("gs://b/data", "y") == files.unfinished_in("gs://b") == []
+    assert list(gcs.objects) == ["gs://b/data/x.parquet"]
+
+
+@pytest.mark.filterwarnings("ignore:Possible nested set")
+def test_names_with_glob_characters(gcs: GcsServer) -> None:
+    others = ["gs://b/run1/x", "gs://b/runs/x"]
+    for name in others:
+        gcs.put(name, b"")
+    for folder in ("gs://b/run[1]", "gs://b/run*", "gs://b/run?"):
+        assert not files.holds_files(folder)
+        files.write_bytes(f"{folder}/x", b"here")
+        assert files.match_in(folder, "*") == [f"{folder}/x"]
+        assert list(files.versions_in(folder)) == [f"{folder}/x"]
+        gcs.put(f"{folder}/.tmp/.tmp-{'0' * 32}-x", b"")
+        files.delete(files.unfinished_in(folder))
+        assert files.match_in(folder, "**") == [f"{folder}/x"]
+        files.delete([f"{folder}/x"])
+    assert list(gcs.objects) == others
 
 
 def test_parts_of_a_large_file(gcs: GcsServer) -> None:

@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import email
 import email.policy
-import functools
-import hashlib
 import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-import google_crc32c
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    data: bytes
-    generation: int
-    content_type: str
-    updated: float  # seconds since 1970
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class Refused(Exception):
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.answer = _json({"error": {"code": status, "message": message}}, status)
+from support.gcs_answers import CUT, LOST, Answer, Refused, StoredObject, hashes_of, json_answer, parse_mime
 
 
 class GcsApi:
@@ -49,10 +24,14 @@ class GcsApi:
       objects: what is stored, by ``gs://`` path.
       buckets: their names; `put` adds to them.
       requests: requests so far, as "list gs://bucket/prefix", "metadata PATH", "download PATH", "upload PATH",
-        "copy PATH" (of the source), "delete PATH", "bucket gs://bucket".
+        "copy PATH" (of the source), "delete PATH", "bucket gs://bucket", "chunk PATH" (of an upload's content), and
+        "batch" (of copies or deletions, each counted too).
       sent: bytes of content sent so far, by path.
       refuse: statuses to answer with, by path of an object, ``gs://bucket``, or a request as they are counted.
+      fault: called with each request as they are counted, when it has come and nothing is done; gives the status to
+        answer with, `CUT` (of a download, a chunk or a batch), `LOST` (of a chunk or a batch), or 0: no fault.
       before_download: called with the path ahead of each answer with content; may change what is stored, or wait.
+      refuse_tokens: the account is no more.
       spoil: what becomes of an object's content on its way, by path; its metadata tell nothing of it.
       page: most objects in one answer to a listing.
     """
@@ -64,7 +43,9 @@ class GcsApi:
         self.requests: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
         self.refuse: dict[str, int] = {}
+        self.refuse_tokens = False
         self.spoil: dict[str, Callable[[bytes], bytes]] = {}
+        self.fault: Callable[[str], int] = lambda request: 0
         self.before_download: Callable[[str], None] = lambda path: None
         self.page = 1000
         self._uploads: dict[str, tuple[str, dict[str, str], str, bytearray]] = {}  # path, query, content type, data
@@ -93,7 +74,9 @@ class GcsApi:
         try:
             match method, steps:
                 case "POST", ["token"]:
-                    return _json({"access_token": "a-token", "expires_in": 3600, "token_type": "Bearer"})
+                    if self.refuse_tokens:
+                        raise Refused(400, "invalid_grant")
+                    return json_answer({"access_token": "a-token", "expires_in": 3600, "token_type": "Bearer"})
                 case "POST", ["batch", "storage", "v1"]:
                     return self._batch(headers, body)
                 case _, ["upload", "storage", "v1", "b", bucket, "o"]:
@@ -102,10 +85,10 @@ class GcsApi:
                     return self._download(f"gs://{bucket}/{name}", query, headers)
                 case "POST", ["storage", "v1", "b"]:
                     self.buckets.add(json.loads(body)["name"])
-                    return _json({"name": json.loads(body)["name"]})
+                    return json_answer({"name": json.loads(body)["name"]})
                 case "GET", ["storage", "v1", "b", bucket]:
                     self._note("bucket", f"gs://{bucket}")
-                    return _json({"name": bucket, "projectNumber": "1"})
+                    return json_answer({"name": bucket, "projectNumber": "1"})
                 case "GET", ["storage", "v1", "b", bucket, "o"]:
                     return self._list(bucket, query)
                 case "GET", ["storage", "v1", "b", bucket, "o", name]:
@@ -113,7 +96,7 @@ class GcsApi:
                         return self._download(f"gs://{bucket}/{name}", query, headers)
                     path = f"gs://{bucket}/{name}"
                     self._note("metadata", path)
-                    return _json(self._metadata(path, self._stored(path, query)))
+                    return json_answer(self._metadata(path, self._stored(path, query)))
                 case "POST", ["storage", "v1", "b", bucket, "o", name, verb, "b", to_bucket, "o", to_name]:
                     return self._copy(f"gs://{bucket}/{name}", f"gs://{to_bucket}/{to_name}", verb, query)
                 case "DELETE", ["storage", "v1", "b", bucket, "o", name]:
@@ -127,15 +110,24 @@ class GcsApi:
         except Refused as refused:
             return refused.answer
 
-    def _note(self, kind: str, path: str) -> None:
+    def _note(self, kind: str, path: str) -> int:
+        """Counts a request, and refuses it if it is to be; `CUT`, `LOST` or 0."""
         bucket = path.split("/")[2]
-        with self.lock:
-            self.requests[f"{kind} {path}"] += 1
+        fault = self._count(f"{kind} {path}")
         known = (self.refuse.get(name) for name in (f"{kind} {path}", path, f"gs://{bucket}"))
         if status := next(filter(None, known), None):
             raise Refused(status, f"test@example.org gets {status}")
         if bucket not in self.buckets:
             raise Refused(404, "The specified bucket does not exist.")
+        return fault
+
+    def _count(self, request: str) -> int:
+        with self.lock:
+            self.requests[request] += 1
+        fault = self.fault(request)
+        if fault > 0:
+            raise Refused(fault, f"test@example.org gets {fault} now")
+        return fault
 
     def _stored(self, path: str, query: Mapping[str, str]) -> StoredObject:
         with self.lock:
@@ -168,7 +160,7 @@ class GcsApi:
             "timeCreated": moment,
             "mediaLink": f"{url}?generation={stored.generation}&alt=media",
             "etag": str(stored.generation),
-            **_hashes(stored.data),
+            **hashes_of(stored.data),
         }
 
     def _list(self, bucket: str, query: Mapping[str, str]) -> Answer:
@@ -178,14 +170,14 @@ class GcsApi:
             start = int(query.get("pageToken") or 0)
             items = [self._metadata(path, self.objects[path]) for path in found[start : start + self.page]]
         more = {"nextPageToken": str(start + self.page)} if start + self.page < len(found) else {}
-        return _json({"kind": "storage#objects", "items": items, **more})
+        return json_answer({"kind": "storage#objects", "items": items, **more})
 
     def _download(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
-        self._note("download", path)
+        fault = self._note("download", path)
         self.before_download(path)
         stored = self._stored(path, query)
         data = self.spoil[path](stored.data) if path in self.spoil else stored.data
-        hashes = ",".join(f"{name.removesuffix('Hash')}={text}" for name, text in _hashes(stored.data).items())
+        hashes = ",".join(f"{name.removesuffix('Hash')}={text}" for name, text in hashes_of(stored.data).items())
         told = {"X-Goog-Hash": hashes, "X-Goog-Generation": str(stored.generation), "Content-Type": stored.content_type}
         status, first, last = 200, 0, len(data) - 1
         if spec := headers.get("Range", "").removeprefix("bytes="):
@@ -196,7 +188,7 @@ class GcsApi:
             status, told["Content-Range"] = 206, f"bytes {first}-{last}/{len(data)}"
         with self.lock:
             self.sent[path] += last - first + 1
-        return Answer(status, data[first : last + 1], told)
+        return Answer(status, data[first : last + 1], told, is_cut=fault == CUT)
 
     def _upload(
         self, method: str, bucket: str, query: dict[str, str], headers: Mapping[str, str], body: bytes
@@ -205,7 +197,7 @@ class GcsApi:
             return self._continue(method, query["upload_id"], *upload, headers, body)
         kind = query.get("uploadType")
         if kind == "multipart":
-            message = _parse(headers["Content-Type"], body)
+            message = parse_mime(headers["Content-Type"], body)
             about, content = (part.get_payload(decode=True) for part in message.get_payload())
             content_type = message.get_payload()[1].get_content_type()
             # MIME ends a part with a line break that is not its content's; parsing text may change line ends.
@@ -229,11 +221,15 @@ class GcsApi:
     ) -> Answer:  # fmt: skip
         if method == "DELETE":
             return Answer(499)
+        fault = self._note("chunk", path)
         span, _, total = headers["Content-Range"].removeprefix("bytes ").partition("/")
         if span != "*":
-            data[int(span.split("-")[0]) :] = body
+            data[int(span.split("-")[0]) :] = body[: len(body) // 2] if fault == CUT else body
+        if fault == CUT:
+            return Answer(CUT)
         if total != "*" and len(data) == int(total):
-            return self._finish(path, query, content_type, bytes(data), counted=True)
+            answer = self._finish(path, query, content_type, bytes(data), counted=True)
+            return Answer(LOST) if fault == LOST else answer
         return Answer(308, b"", {"Range": f"bytes=0-{len(data) - 1}"} if data else {})
 
     def _finish(
@@ -243,7 +239,7 @@ class GcsApi:
             self._note("upload", path)
         with self.lock:
             self._check_generation(path, query)
-            return _json(self._metadata(path, self.put(path, data, content_type)))
+            return json_answer(self._metadata(path, self.put(path, data, content_type)))
 
     def _copy(self, source: str, target: str, verb: str, query: Mapping[str, str]) -> Answer:
         self._note("copy", source)
@@ -256,11 +252,14 @@ class GcsApi:
             about = self._metadata(target, self.put(target, stored.data, stored.content_type))
         size = str(len(stored.data))
         rewritten = {"done": True, "totalBytesRewritten": size, "objectSize": size, "resource": about}
-        return _json(rewritten if verb == "rewriteTo" else about)
+        return json_answer(rewritten if verb == "rewriteTo" else about)
 
     def _batch(self, headers: Mapping[str, str], body: bytes) -> Answer:
+        fault = self._count("batch")
+        if fault == CUT:
+            return Answer(CUT)
         answers = []
-        for part in _parse(headers["Content-Type"], body).get_payload():
+        for part in parse_mime(headers["Content-Type"], body).get_payload():
             head, _, content = part.get_payload().replace("\r\n", "\n").partition("\n\n")
             line, *lines = head.splitlines()
             method, target, _ = line.split(" ")
@@ -270,21 +269,8 @@ class GcsApi:
                 f"--batch\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 {answer.status} -\r\n"
                 f"Content-Type: application/json\r\n\r\n{answer.body.decode()}\r\n"
             )
+        if fault == LOST:
+            return Answer(LOST)
         return Answer(
             200, ("".join(answers) + "--batch--\r\n").encode(), {"Content-Type": "multipart/mixed; boundary=batch"}
         )
-
-
-def _parse(content_type: str, body: bytes) -> Any:
-    return email.message_from_bytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
-
-
-def _json(value: Any, status: int = 200) -> Answer:
-    return Answer(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
-
-
-@functools.lru_cache(maxsize=256)
-def _hashes(data: bytes) -> dict[str, str]:
-    crc = google_crc32c.value(data).to_bytes(4, "big")
-    md5 = hashlib.md5(data, usedforsecurity=False).digest()
-    return {"crc32c": base64.b64encode(crc).decode(), "md5Hash": base64.b64encode(md5).decode()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import socket
 import socketserver
 import tempfile
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.gcs_answers import CUT, LOST
 from support.gcs_api import GcsApi
 
 
@@ -87,14 +89,23 @@ class _Handler(BaseHTTPRequestHandler):
     def _do(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         answer = self.server.gcs.answer(self.command, self.path, self.headers, body)
+        if answer.status in (CUT, LOST):
+            self._break_off()
+            return
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
         if answer.status != 204:
             self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
-        self.wfile.write(answer.body)
+        self.wfile.write(answer.body[: len(answer.body) // 2] if answer.is_cut else answer.body)
         self.wfile.flush()
+        if answer.is_cut:
+            self._break_off()
+
+    def _break_off(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
 
     do_GET = do_POST = do_PUT = do_DELETE = _do
 
