@@ -14,9 +14,11 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from beam_recap.remote_files import RemoteError, RemoteFile, digest, is_remote, list_files
 from beam_recap.remote_transfer import fetch
@@ -25,6 +27,8 @@ _LOG = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "BEAM_RECAP_CACHE"
 MAX_HEAD_BYTES = 64 << 20  # the published aesthetic heads have 3.7 MB
+WAIT_S = 1800.0  # for another process's copy: 17 GB, an 8B captioner, take half an hour at 10 MB/s
+_POLL_S = 0.5
 _PIN = "#fingerprint="
 # Weights in forms that no loader here reads: they are pickled, or another library's.
 _UNREAD = (
@@ -230,11 +234,25 @@ def _locked(path: Path, location: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             _LOG.info("waiting for another's copy of %s", location)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _wait_for(file, location)
         try:
             yield
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough where a child process was forked meanwhile
+
+
+def _wait_for(file: IO[str], location: str) -> None:
+    import fcntl
+
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                problem = f"another process has been copying it for {WAIT_S / 60:.0f} minutes; see what it logs"
+                raise RemoteError(problem) from None
+            time.sleep(_POLL_S)
 
 
 def _cannot_write(folder: Path, mode: int = 0o777) -> str | None:

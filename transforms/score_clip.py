@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,12 +16,14 @@ from beam_recap.duplicates.rows import pack_embedding
 from beam_recap.isolation import ModelFailure
 from beam_recap.records import Outcome, Reason, Sample, Stage
 from transforms.outcomes import SplitOutcomes, StageOutputs
-from transforms.shared_models import shared_model
+from transforms.shared_models import machine_model, shared_model
 
 if TYPE_CHECKING:
     from beam_recap.models.clip_scorer import ClipScore, ClipScorer
+    from beam_recap.models.shared_clip import SharedClip
 
 NAMESPACE = "ScoreCLIP"
+_RUN = uuid.uuid4().hex  # of the process that makes the graph; its workers get it with the graph
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,16 +34,35 @@ class ClipModel:
     pretrained: str | None = None
     device: str = "auto"
     batch_size: int = 32
+    per_machine: bool | None = None  # one copy for all processes of a machine; None: where it is on a GPU
+    # Another run on the same machine must not find it.
+    run: str = dataclasses.field(default=_RUN, compare=False)
 
-    def load(self) -> ClipScorer:
+    def load(self) -> ClipScorer | SharedClip:
         """This process's scorer. Raises what `ClipScorer.load` raises."""
+        return shared_model(("clip", self), self._share if self._is_per_machine() else self._load)
 
-        def load() -> ClipScorer:
-            from beam_recap.models.clip_scorer import ClipScorer
+    def _load(self) -> ClipScorer:
+        from beam_recap.models.clip_scorer import ClipScorer
 
-            return ClipScorer.load(self.model, self.pretrained, device=self.device, batch_size=self.batch_size)
+        return ClipScorer.load(self.model, self.pretrained, device=self.device, batch_size=self.batch_size)
 
-        return shared_model(("clip", self), load)
+    def _share(self) -> SharedClip:
+        from beam_recap.models.shared_clip import ClipServer, SharedClip
+
+        settings = f"{self.model} {self.pretrained} {self.device} {self.batch_size}"
+        name = f"clip-{self.run}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+        return SharedClip(machine_model(name, lambda: ClipServer(self._load())))
+
+    def _is_per_machine(self) -> bool:
+        """Asked on the worker, because it depends on its devices."""
+        if self.per_machine is not None:
+            return self.per_machine
+        if self.device == "cpu":
+            return False
+        import torch
+
+        return torch.cuda.is_available()
 
 
 class ScoreCLIP(beam.PTransform):
@@ -65,7 +88,7 @@ class ScoreCLIP(beam.PTransform):
         self._min_score = min_score
         self._keep_embeddings = keep_embeddings
 
-    def load(self) -> ClipScorer:
+    def load(self) -> ClipScorer | SharedClip:
         """This process's scorer, as the workers will load it."""
         return self._clip.load()
 

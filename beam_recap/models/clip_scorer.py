@@ -123,6 +123,16 @@ class ClipScorer:
         return self._model_id
 
     @property
+    def batch_size(self) -> int:
+        """Images or captions in one forward pass."""
+        return self._batch_size
+
+    @property
+    def transform(self) -> Any:
+        """open_clip's transform of a PIL image to float32 ``[3, S, S]``."""
+        return self._transform
+
+    @property
     def logit_scale(self) -> float:
         """The factor of cosines in the model's own softmax: about 100 in OpenAI's models."""
         return float(self._model.logit_scale.exp())
@@ -140,7 +150,7 @@ class ClipScorer:
         """Embeds the images and scores each against its own caption.
 
         Args:
-          images: RGB, uint8 ``[H, W, 3]``, of any size.
+          images: RGB, uint8 ``[H, W, 3]``, of any size; or what `prepare_image` makes of them, float32 ``[3, S, S]``.
           captions: one per image; None where there is none.
 
         Raises:
@@ -216,12 +226,12 @@ class ClipScorer:
     def _embed_images(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Unit vectors, float32 ``[B, D]``."""
         import torch
-        from PIL import Image
 
-        for image in images:
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-                raise ValueError(f"an image must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
-        pixels = torch.stack([self._transform(Image.fromarray(image)) for image in images])
+        prepared = [
+            torch.from_numpy(image) if image.dtype == np.float32 else prepare_image(self._transform, image)
+            for image in images
+        ]
+        pixels = torch.stack(prepared)
         return self._at_one_shape(pixels.to(self._device, self._dtype), self._model.encode_image)
 
     def _embed_captions(self, captions: Sequence[str]) -> tuple[np.ndarray, list[float]]:
@@ -256,6 +266,24 @@ class ClipScorer:
     def _device(self) -> torch.device:
         device: torch.device = next(self._model.parameters()).device
         return device
+
+
+def prepare_image(transform: Any, image: np.ndarray) -> torch.Tensor:
+    """CLIP's input, float32 ``[3, S, S]``, of a picture.
+
+    Args:
+      transform: the model's.
+      image: RGB, uint8 ``[H, W, 3]``, of any size.
+
+    Raises:
+      ValueError: it is none.
+    """
+    from PIL import Image
+
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"an image must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
+    prepared: torch.Tensor = transform(Image.fromarray(image))
+    return prepared
 
 
 def _unit(features: torch.Tensor) -> np.ndarray:

@@ -19,7 +19,8 @@ from apache_beam.io.gcp.gcsfilesystem import GCSFileSystem
 from support.gcs_server import GcsServer
 from support.stored_model import MODEL, contents, entries, put, refusal
 
-from beam_recap.model_files import local_copy
+from beam_recap import model_files
+from beam_recap.model_files import ModelFilesError, local_copy
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +45,29 @@ def ask(path: str) -> subprocess.Popen[str]:
     """A process that is ready to ask for a copy, in three threads, as soon as it gets a line."""
     pipe = subprocess.PIPE
     return subprocess.Popen([sys.executable, "-c", ASK, path], cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+
+
+def test_nobody_waits_for_ever(gcs: GcsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(gcs)
+    monkeypatch.setattr(model_files, "WAIT_S", 0.5)
+    monkeypatch.setattr(model_files, "_POLL_S", 0.05)
+    is_copying, may_go_on = threading.Event(), threading.Event()
+
+    def stall(name: str) -> None:
+        is_copying.set()
+        may_go_on.wait(30)
+
+    gcs.before_download = stall
+    copying = threading.Thread(target=local_copy, args=(path, "captioner"))
+    copying.start()
+    assert is_copying.wait(30)
+    with pytest.raises(
+        ModelFilesError, match=r"^--captioner=gs://.*: another process has been copying it for 0 minutes"
+    ):
+        local_copy(path, "captioner")
+    may_go_on.set()
+    copying.join()
+    assert local_copy(path, "captioner").is_dir()
 
 
 def test_processes_and_threads_that_ask_at_once_copy_once(gcs: GcsServer, tmp_path: Path) -> None:
