@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from beam_recap.accelerators import GPU_PRESETS, Accelerator, parse_accelerator
+from beam_recap.config_checks import check_together
 from beam_recap.curation_settings import CurationSettings
 from beam_recap.demo import paths
 from beam_recap.duplicates.settings import DuplicateSettings
@@ -18,7 +19,7 @@ from beam_recap.files import absolute
 from beam_recap.fingerprints import fingerprint
 from beam_recap.flag import DEMO, ConfigError, read_flags
 from beam_recap.flags import FLAGS
-from beam_recap.model_checks import ClipName, check_captioner, check_clip, check_head, column_part, read_clip_name
+from beam_recap.model_checks import ClipName, read_clip_name
 from beam_recap.preset_values import PRESET_VALUES
 from beam_recap.remote_files import RemoteError, is_remote
 from beam_recap.slices import Slice, parse_slice
@@ -151,89 +152,8 @@ class RecapConfig:
             if is_remote(values[name]):
                 values[name] = values[name].rstrip("/")
         config = cls(**values)
-        config._check()
+        check_together(config)
         return config
-
-    def _check(self) -> None:
-        if self.allow_local_files and any("://" in pattern for pattern in self.input):
-            remedy = "is for local input only: rows of a remote table must not name files of this machine; leave it out"
-            raise ConfigError("allow_local_files", "true", remedy)
-        self._check_clip()
-        self._check_aesthetic()
-        self._check_curation()
-        if self.slice is not None and not self.keep_checkpoint:
-            remedy = "would remove what other slices have done; leave it out until the run without --slice"
-            raise ConfigError("keep_checkpoint", "false", remedy)
-        if self.worker_pools == "split" and not self.makes_captions:
-            raise ConfigError("worker_pools", "split", "is for captions, of which there are none here; leave it out")
-        self._check_endpoint("caption_endpoint")
-        self._check_endpoint("judge_endpoint")
-        if self.captioner not in (None, DEMO):
-            check_captioner(str(self.captioner))
-        if self.device not in ("auto", "cpu", "cuda") and not (
-            self.device.startswith("cuda:") and self.device[5:].isdigit()
-        ):
-            raise ConfigError("device", self.device, "is unknown; give auto, cpu, cuda or cuda:N")
-
-    def _check_clip(self) -> None:
-        if self.clip_model is not None:
-            check_clip("clip_model", self.clip_model, "clip_pretrained", self.clip_pretrained)
-        else:
-            for name in ("clip_pretrained", "min_clip_score"):
-                if (value := getattr(self, name)) is not None:
-                    raise ConfigError(name, value, f"needs a CLIP model; give --clip_model, or --{name}=none")
-        parts: dict[str, str] = {}
-        for model in self.more_clip_names:
-            if parts.setdefault(column_part(model.shown), model.shown) != model.shown or not column_part(model.shown):
-                remedy = f"would have the columns of {parts[column_part(model.shown)]} too; rename one of them"
-                raise ConfigError("more_clip_models", model.shown, remedy)
-
-    def _check_aesthetic(self) -> None:
-        if self.aesthetic_weights is None and self.min_aesthetic_score is not None:
-            remedy = "needs a head; give --aesthetic_weights, or --min_aesthetic_score=none"
-            raise ConfigError("min_aesthetic_score", self.min_aesthetic_score, remedy)
-        if self.aesthetic_clip_model is not None:
-            check_clip(
-                "aesthetic_clip_model",
-                self.aesthetic_clip_model,
-                "aesthetic_clip_pretrained",
-                self.aesthetic_clip_pretrained,
-            )
-        elif self.aesthetic_clip_pretrained is not None:
-            remedy = "needs a model; give --aesthetic_clip_model"
-            raise ConfigError("aesthetic_clip_pretrained", self.aesthetic_clip_pretrained, remedy)
-        if self.aesthetic_weights is None:
-            return
-        clip = self.aesthetic_clip_model or self.clip_model
-        if clip is None:
-            remedy = "needs a CLIP model; give --clip_model, or --aesthetic_weights=none"
-            raise ConfigError("aesthetic_weights", self.aesthetic_weights, remedy)
-        if self.aesthetic_weights == DEMO and clip != DEMO:
-            remedy = "fits only the demonstration's CLIP; give the path of the head for your --clip_model, or none"
-            raise ConfigError("aesthetic_weights", DEMO, remedy)
-        if self.aesthetic_weights != DEMO:
-            check_head(self.aesthetic_weights)
-
-    def _check_curation(self) -> None:
-        if self.clip_model is None:
-            for name in ("clusters", "near_duplicate_similarity"):
-                if (value := getattr(self, name)) is not None:
-                    raise ConfigError(name, value, f"needs embeddings; give --clip_model, or --{name}=none")
-            if self.save_embeddings:
-                raise ConfigError("save_embeddings", "true", "needs embeddings; give --clip_model, or leave it out")
-        needs = {"aesthetic": "clip"} if self.aesthetic_clip_model is None else {}
-        for stage, earlier in needs.items():
-            if self.filter_order.index(stage) < self.filter_order.index(earlier):
-                remedy = f"has {stage} before {earlier}, whose embeddings it reads; swap them, or give "
-                raise ConfigError("filter_order", ",".join(self.filter_order), remedy + "--aesthetic_clip_model")
-
-    def _check_endpoint(self, flag: str) -> None:
-        url, model = getattr(self, flag), getattr(self, f"{flag}_model")
-        if url is not None and model is None:
-            raise ConfigError(flag, url, f"needs the model's name; give --{flag}_model")
-        for name in (f"{flag}_model", f"{flag}_key"):
-            if url is None and (value := getattr(self, name)) is not None:
-                raise ConfigError(name, value, f"needs --{flag}, the server's URL")
 
     @property
     def part(self) -> Slice | None:
@@ -282,6 +202,14 @@ class RecapConfig:
     def uses_demo_models(self) -> tuple[str, ...]:
         """The flags whose model is the demonstration's."""
         return tuple(flag for flag in _DEMO_PATHS if getattr(self, flag) == DEMO)
+
+    @property
+    def has_only_demo_models(self) -> bool:
+        """Whether every model, and whatever else is loaded, ships with the project."""
+        heads = (self.aesthetic_weights, self.aesthetic_clip_model)
+        models = (self.clip_model, *self.more_clip_models, *heads, self.captioner)
+        others = (self.clusters, self.caption_endpoint, self.judge_endpoint)
+        return set(models) <= {None, DEMO} and set(others) == {None}
 
     def model_path(self, flag: str) -> str | None:
         """What to load for a model's flag: a path or a name, None where it is off."""

@@ -9,7 +9,7 @@ import shutil
 import sys
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.portability import python_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -17,12 +17,15 @@ from apache_beam.runners.runner import PipelineResult
 
 from beam_recap.ending import at_end
 
+_THREADS = "OMP_NUM_THREADS"
+
 
 class LocalRunner(FnApiRunner):
-    """`FnApiRunner` with two differences.
+    """`FnApiRunner` with three differences.
 
-    Its worker processes run `beam_recap.worker_process`, because Beam's own outlive a killed command. A pipeline's
-    temporary folder is deleted also when the process is ended.
+    Its worker processes run `beam_recap.worker_process`, because Beam's own outlive a killed command; they share the
+    machine's cores, where each would start threads for all of them. A pipeline's temporary folder is deleted also when
+    the process is ended.
     """
 
     def run_pipeline(self, pipeline: beam.Pipeline, options: PipelineOptions) -> PipelineResult:
@@ -33,8 +36,23 @@ class LocalRunner(FnApiRunner):
         self, pipeline_proto: beam_runner_api_pb2.Pipeline, options: PipelineOptions
     ) -> PipelineResult:
         # A shell starts it; by exec it is the worker itself that Beam waits for.
-        command = f"exec {shlex.quote(sys.executable)} -m beam_recap.worker_process {os.getpid()}"
+        command = f"exec env {_share_of_cores(options)} {shlex.quote(sys.executable)}"
+        command += f" -m beam_recap.worker_process {os.getpid()}"
         for environment in pipeline_proto.components.environments.values():
             if environment.urn == python_urns.SUBPROCESS_SDK:
                 environment.payload = command.encode()
         return super().run_via_runner_api(pipeline_proto, options)
+
+
+def runs_in_processes(options: PipelineOptions) -> bool:
+    """Whether rows are done by worker processes, and not in the command's own."""
+    return bool(options.view_as(DirectOptions).direct_running_mode == "multi_processing")
+
+
+def _share_of_cores(options: PipelineOptions) -> str:
+    """The setting of each worker's threads, for ``env``; "" where the user has one."""
+    if _THREADS in os.environ:
+        return ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = options.view_as(DirectOptions).direct_num_workers or cores
+    return f"{_THREADS}={max(1, cores // workers)}"

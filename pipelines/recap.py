@@ -24,6 +24,7 @@ from beam_recap.options import format_help, parse_options
 from beam_recap.preflight import check_run
 from beam_recap.report.facts import RunFacts
 from pipelines.dataflow import gpu_hints, prepare_dataflow
+from pipelines.local_runner import runs_in_processes
 from pipelines.recap_stages import judge_of, stages_of
 from pipelines.running import run_command, use_in_process_runner
 from transforms.assign_cluster import AssignCluster
@@ -126,8 +127,12 @@ def run(argv: Sequence[str]) -> PipelineResult:
     shards = check_run(config)
     _warn(config)
     runs_here = use_in_process_runner(options)
-    # Held until the run is over, so that the stages find the models loaded.
-    models = _load_models(config) if runs_here else []
+    in_processes = runs_in_processes(options)
+    # Held until the run is over, so that the stages find the models loaded. Worker processes load their own, and those
+    # that ship with the project need no look.
+    models = _load_models(config) if runs_here and not (in_processes and config.has_only_demo_models) else []
+    if in_processes:
+        models.clear()
     claim = run_directory.claim(config, shards)
     _LOG.info("Writing %s to %s (config %s, attempt %d).", config.preset, config.output, config.digest(), claim.attempt)
     pipeline = beam.Pipeline(options=options)

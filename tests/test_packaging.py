@@ -15,11 +15,13 @@ from beam_recap.audit import options as audit_options
 from beam_recap.clusters import settings as cluster_settings
 from beam_recap.config import RecapConfig
 from beam_recap.options import parse_options
+from beam_recap.plan import options as plan_options
 
 _PARSERS = {
     "pipelines.recap": parse_options,
     "pipelines.cluster": cluster_settings.parse_flags,
     "pipelines.audit": audit_options.parse_options,
+    "pipelines.plan": plan_options.parse_options,
 }
 
 
@@ -68,6 +70,7 @@ def test_source_distribution_as_dataflow_builds_it(tmp_path):
         "beam_recap/demo/models/aesthetic.safetensors",
         "beam_recap/demo/shard/demo-00000.tar",
         "beam_recap/audit/page.html",
+        "beam_recap/plan/prices.yaml",
         "beam_recap/report/page.html",
         "beam_recap/report/style.html",
         "transforms/read_shards.py",
