@@ -31,7 +31,7 @@ recap-prism: $(ENGINES)/worker $(ENGINES)/prism  ## run ARGS='--input=... --outp
 test: $(READY)  ## lint, then every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist=worksteal
 
 train: $(READY)  ## train the demonstration's models anew
 	$(BIN)/python -m beam_recap.demo.train

@@ -253,22 +253,6 @@ def test_the_launcher_script_gives_help_and_refuses(tmp_path: Path) -> None:
     )
 
 
-def test_the_launcher_script_submits_and_does_not_wait(tmp_path: Path) -> None:
-    """Flex reads the job from where --template_location says. An address of this machine keeps Beam off the network."""
-    shutil.copy(ROOT / "beam_recap" / "demo" / "shard" / "demo-00000.tar", tmp_path / "in.tar")
-    done = _launch(
-        tmp_path, f"--input={tmp_path}/in.tar", f"--output={tmp_path}/out", "--job_name=recap", "--region=us-central1",
-        "--runner=DataflowRunner", "--project=my-project", f"--template_location={tmp_path}/job_object",
-        f"--temp_location={tmp_path}/temp", f"--staging_location={tmp_path}/staging", "--num_workers=1",
-        "--dataflow_endpoint=http://localhost:1", "--no_auth",
-        "--sdk_container_image=us-docker.pkg.dev/my-project/images/beam-recap:0.1",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    job = json.loads((tmp_path / "job_object").read_text())
-    images = {image["containerImage"] for image in job["environment"]["workerPools"][0]["sdkHarnessContainerImages"]}
-    assert images == {"us-docker.pkg.dev/my-project/images/beam-recap:0.1"}
-
-
 def test_the_image_starts_as_beam_and_flex_expect() -> None:
     words = _instructions()
     assert words[-1] == ("ENTRYPOINT", '["/opt/apache/beam/boot"]')

@@ -186,7 +186,7 @@ def test_two_processes_and_a_second_attempt_write_the_same(labelled: tuple[Path,
 
 def test_any_order_of_filters_keeps_the_same(tmp_path: Path) -> None:
     """With a model of its own the head needs no other filter before it: all six orders."""
-    source = write_shards(tmp_path / "in", demo_rows(24), [24])
+    source = write_shards(tmp_path / "in", demo_rows(16), [16])
     outcomes = {}
     for number, order in enumerate(itertools.permutations(("clip", "aesthetic", "ocr"))):
         output = tmp_path / f"out{number}"

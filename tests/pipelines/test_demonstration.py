@@ -8,7 +8,7 @@ import tarfile
 
 import pyarrow as pa
 import pytest
-from support.recap_runs import assert_accounts, final_bytes, kept, reasons, rejected, run_command, summary
+from support.recap_runs import assert_accounts, final_bytes, kept, reasons, rejected, run_command, run_here, summary
 
 from beam_recap.demo import paths
 from beam_recap.demo.scenes import parse
@@ -119,8 +119,7 @@ def test_two_processes_give_the_same_files(tmp_path):
                 if int(member.name.split(".")[0]) // 20 == part:
                     tar.addfile(member, io.BytesIO(data))
     flags = [f"--input={tmp_path}/part-*.tar", "--preset=recap-debiased", "--extra_columns=true"]
-    one = run_command(*flags, f"--output={tmp_path}/one")
-    assert one.returncode == 0, one.stderr
+    assert run_here(*flags, f"--output={tmp_path}/one") == 0
     two = run_command(
         *flags, f"--output={tmp_path}/two", "--direct_num_workers=2", "--direct_running_mode=multi_processing"
     )

@@ -12,7 +12,6 @@ from support.slow_command import ROWS, Command
 from support.web_server import WebServer
 
 SAYS = "python -m pipelines.recap: interrupted; the same command goes on where this run stopped"
-MODES = [("in_memory", 1), ("multi_threading", 2), ("multi_processing", 2)]
 
 
 @pytest.fixture
@@ -21,8 +20,15 @@ def web() -> Iterator[WebServer]:
         yield web
 
 
-@pytest.mark.parametrize(("mode", "workers"), MODES)
-@pytest.mark.parametrize(("number", "group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+@pytest.mark.parametrize(
+    ("mode", "workers", "number", "group"),
+    [
+        ("in_memory", 1, signal.SIGINT, True),
+        ("multi_threading", 2, signal.SIGTERM, False),
+        ("multi_processing", 2, signal.SIGINT, True),
+        ("multi_processing", 2, signal.SIGTERM, False),
+    ],
+)
 def test_while_fetching(tmp_path, web, mode, workers, number, group):
     """What was finished is kept, though the file that it would have gone to is far from full."""
     command = Command(tmp_path, web, 0.2, mode, workers, "--captioner=none", "--clip_model=none")
