@@ -16,7 +16,7 @@ ENGINES := .engines
 RUN_ON = exec $(BIN)/python -m pipelines.recap --default_sdk_harness_log_level=WARN --environment_type=PROCESS \
 	--environment_config='{"command": "$(CURDIR)/$(ENGINES)/worker", "env": {"BEAM_RECAP_COMMAND": "'$$$$'"}}'
 
-.PHONY: recap recap-flink recap-prism test lint train lock image-lock template clean
+.PHONY: recap recap-flink recap-prism test test-slow lint train lock image-lock template clean
 
 recap: $(READY)  ## run the embedded demonstration
 	$(BIN)/python -m pipelines.recap --runner=DirectRunner
@@ -32,6 +32,9 @@ test: $(READY)  ## lint, then every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -q -n 2 --dist=worksteal
+
+test-slow: $(READY)  ## the tests that take longest
+	$(BIN)/python -m pytest -q -n 2 --dist=worksteal -m slow
 
 train: $(READY)  ## train the demonstration's models anew
 	$(BIN)/python -m beam_recap.demo.train

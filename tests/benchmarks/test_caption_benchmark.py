@@ -9,6 +9,7 @@ from tests.benchmarks import caption
 from tests.benchmarks.caption_model import LLAVA_8B, MAX_TOKENS, draw_lengths
 
 
+@pytest.mark.slow
 def test_both_sides_write_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     details = tmp_path / "details.json"
     caption.main(

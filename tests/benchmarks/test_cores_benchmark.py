@@ -14,6 +14,7 @@ from tests.benchmarks.cores import Differs, check_same
 from tests.benchmarks.measure import Cost
 
 
+@pytest.mark.slow
 def test_one_and_two_workers_leave_the_same_files(tmp_path: Path) -> None:
     # No model is loaded, which takes most of the time elsewhere.
     off = ("--clip_model=none", "--captioner=none", "--ocr=none", "--min_clip_score=none")

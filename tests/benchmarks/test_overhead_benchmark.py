@@ -14,6 +14,7 @@ from tests.benchmarks.bare_loop import Kept
 from tests.benchmarks.overhead import Differs, Meter, Round, check_same
 
 
+@pytest.mark.slow
 def test_both_sides_do_the_same_and_it_prints_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from tests.benchmarks.checks import Check
 from tests.benchmarks.rows import Run
 
 
+@pytest.mark.slow
 def test_it_runs_the_job_and_prints_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -172,6 +172,7 @@ def test_near_duplicates_are_those_of_the_engine(labelled: tuple[Path, Path, str
     assert len(kept(output)) == len(table) - len(expected)
 
 
+@pytest.mark.slow
 def test_two_processes_and_a_second_attempt_write_the_same(labelled: tuple[Path, Path, str], tmp_path: Path) -> None:
     output, clusters, source = labelled
     other = tmp_path / "other"
@@ -184,6 +185,7 @@ def test_two_processes_and_a_second_attempt_write_the_same(labelled: tuple[Path,
         assert (other / "embeddings" / path.name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_any_order_of_filters_keeps_the_same(tmp_path: Path) -> None:
     """With a model of its own the head needs no other filter before it: all six orders."""
     source = write_shards(tmp_path / "in", demo_rows(16), [16])

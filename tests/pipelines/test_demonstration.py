@@ -109,6 +109,7 @@ def test_lost_outcomes_are_done_again_and_nothing_else(run):
     assert_accounts(output, ROWS)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_files(tmp_path):
     """With several shards each process gets other rows, in other batches: the files are equal all the same."""
     with tarfile.open(paths.SHARD) as tar:

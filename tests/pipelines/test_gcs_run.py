@@ -112,6 +112,7 @@ def test_it_ends_as_on_local_files_and_does_nothing_twice(
     assert stored.objects == before
 
 
+@pytest.mark.slow
 def test_worker_processes_without_an_account(stored: GcsServer, job: Job, tmp_path: Path) -> None:
     """Neither the command nor its workers look for an account that is not there, again and again, with tracebacks."""
     stored.refuse_tokens = True

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from support.recap_runs import ROOT, assert_accounts, run_here
 from support.shards import jpeg, write_parquet
 from support.signals import heed_interrupts
@@ -20,6 +21,7 @@ def _start(*flags: str) -> subprocess.Popen:
     )
 
 
+@pytest.mark.slow
 def test_kill_and_go_on(tmp_path):
     """What was finished before the kill is not fetched again."""
     with WebServer({"/a.jpg": jpeg(60, 60, "red")}) as web:

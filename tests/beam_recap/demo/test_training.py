@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 
+import pytest
 import torch
 from support.recap_runs import ROOT
 
@@ -30,6 +31,7 @@ def test_the_same_seed_gives_the_same_weights():
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_the_command_writes_folders_that_load(tmp_path):
     steps = ["--llava_steps", "1", "1", "1", "1", "--clip_steps", "1", "1"]
     command = [sys.executable, "-m", "beam_recap.demo.train", "--output", str(tmp_path), *steps]
@@ -38,6 +40,7 @@ def test_the_command_writes_folders_that_load(tmp_path):
     assert ClipScorer.load(str(tmp_path / "clip"), None).model_id == "clip"
 
 
+@pytest.mark.slow
 def test_the_commands_that_measure_and_fit(tmp_path):
     def run(module: str, *flags: str) -> str:
         command = [sys.executable, "-m", f"beam_recap.demo.{module}", *flags]
