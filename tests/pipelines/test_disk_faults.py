@@ -66,7 +66,11 @@ def assert_whole(output: Path) -> None:
 @needs_mounts
 @pytest.mark.parametrize(
     ("phase", "mode", "workers"),
-    [("checkpoint", "in_memory", 1), ("checkpoint", "multi_processing", 2), ("final files", "in_memory", 1)],
+    [
+        ("checkpoint", "in_memory", 1),
+        pytest.param("checkpoint", "multi_processing", 2, marks=pytest.mark.slow),
+        ("final files", "in_memory", 1),
+    ],
 )
 def test_full_disk(flags, expected, tmp_path, phase, mode, workers):
     flags = [*flags, f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
