@@ -21,8 +21,9 @@ from apache_beam.portability.api import beam_provision_api_pb2, beam_provision_a
 from apache_beam.runners.worker import sdk_worker_main
 from google.protobuf import json_format, text_format
 
-from beam_recap.ending import end, heed_signals, status_of
+from beam_recap.ending import end, heed_signals
 from beam_recap.logs import log_plainly
+from beam_recap.worker_process import heed_as_worker
 
 COMMAND = "BEAM_RECAP_COMMAND"
 _PROVISION_S = 60.0  # the engine is there already when it starts a worker
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
     logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)
     if command := os.environ.get(COMMAND):
         threading.Thread(target=_follow, args=(int(command), os.getppid()), name="follow_command", daemon=True).start()
-    with heed_signals(_heed):
+    with heed_signals(heed_as_worker):
         try:
             _work(arguments.id.strip("'"), arguments.provision_endpoint)  # Prism quotes the id as for a shell
         except grpc.RpcError:  # the engine has said why it ends
@@ -62,12 +63,6 @@ def _work(worker_id: str, provision_endpoint: str) -> None:
         }
     )
     harness.run()
-
-
-def _heed(number: int) -> None:
-    # Ctrl-C goes to all processes of a terminal: the command is among them and ends its engine.
-    if number != signal.SIGINT:
-        end(status_of(number))
 
 
 def _follow(command: int, engine: int) -> None:

@@ -20,7 +20,7 @@ from beam_recap.isolation import describe_error
 from beam_recap.slices import Slice
 
 DIRECTORY = "_checkpoint"
-SLICES = "slices"
+_SLICES = "slices"
 
 
 class Claim:
@@ -46,9 +46,14 @@ def check(config: RecapConfig, shards: Mapping[str, str] | None = None) -> None:
     Raises:
       ConfigError: the directory belongs to another config, input or cut into slices, or holds files of something else.
     """
+    _checked_run(config, shards)
+
+
+def _checked_run(config: RecapConfig, shards: Mapping[str, str] | None) -> dict[str, Any] | None:
+    """What ``run.json`` holds, if the run may go on; None in a new directory."""
     run = _read_run(config)
     if run is None:
-        return
+        return None
     if run["identity"] != config.identity():
         raise ConfigError("output", config.output, _difference(run["identity"], config.identity()))
     _check_slice(config, run["slices"])
@@ -58,6 +63,7 @@ def check(config: RecapConfig, shards: Mapping[str, str] | None = None) -> None:
         if problem is not None:
             remedy = "bring the input back as it was, or give a new --output"
             raise ConfigError("input", ",".join(config.input), f"{problem}; {remedy}")
+    return run
 
 
 def claim(config: RecapConfig, shards: Mapping[str, str] | None = None) -> Claim:
@@ -81,8 +87,7 @@ def claim(config: RecapConfig, shards: Mapping[str, str] | None = None) -> Claim
 
 
 def _begin(config: RecapConfig, shards: Mapping[str, str] | None) -> int:
-    check(config, shards)
-    run = _read_run(config) or {"identity": config.identity(), "digest": config.digest(), "attempts": 0}
+    run = _checked_run(config, shards) or {"identity": config.identity(), "digest": config.digest(), "attempts": 0}
     if config.part is None:
         attempt = 1 + max([run["attempts"], *_slice_attempts(config.output).values()])
         run.update(slices=None, attempts=attempt)
@@ -141,12 +146,12 @@ def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
 
 
 def _slice_path(output: str, part: Slice) -> str:
-    return files.join(output, DIRECTORY, SLICES, f"{part.tag}.json")
+    return files.join(output, DIRECTORY, _SLICES, f"{part.tag}.json")
 
 
 def _slice_attempts(output: str) -> dict[str, int]:
     """Attempts so far, by the slices' tags."""
-    paths = files.match_in(files.join(output, DIRECTORY, SLICES), "*.json")
+    paths = files.match_in(files.join(output, DIRECTORY, _SLICES), "*.json")
     attempts = {path.rsplit("/", 1)[-1]: json.loads(files.read_bytes(path))["attempts"] for path in paths}
     return {name.removesuffix(".json"): count for name, count in attempts.items()}
 

@@ -20,13 +20,14 @@ _POLL_S = 0.5
 def main(argv: list[str]) -> None:
     """Does what Beam's worker does, until it is done or the command is gone."""
     threading.Thread(target=_end_after, args=(int(argv[1]),), name="follow_command", daemon=True).start()
-    with heed_signals(_heed):
+    with heed_signals(heed_as_worker):
         from apache_beam.runners.worker import sdk_worker_main
 
         sdk_worker_main.main(argv[:1])
 
 
-def _heed(number: int) -> None:
+def heed_as_worker(number: int) -> None:
+    """Ends the process, unless by Ctrl-C: the command does that."""
     # Ctrl-C goes to all processes of a terminal: the command is among them and ends its workers.
     if number != signal.SIGINT:
         end(status_of(number))

@@ -47,8 +47,6 @@ def prepare_dataflow(options: PipelineOptions, config: RecapConfig) -> None:
         return
     cloud, workers, setup = (options.view_as(kind) for kind in (GoogleCloudOptions, WorkerOptions, SetupOptions))
     _check_places(cloud, config)
-    for place in (cloud.staging_location, cloud.temp_location):  # local ones: a job that is only written down
-        files.make_directory(place or "")
     services = list(cloud.dataflow_service_options or [])
     asked = [option.removeprefix(_SERVICE_OPTION) for option in services if option.startswith(_SERVICE_OPTION)]
     asked += _of_experiments(options)
@@ -75,6 +73,8 @@ def prepare_dataflow(options: PipelineOptions, config: RecapConfig) -> None:
         workers.disk_size_gb = workers.disk_size_gb or DISK_GB
     debug = options.view_as(DebugOptions)
     debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or THREADS
+    for place in (cloud.staging_location, cloud.temp_location):  # local ones: a job that is only written down
+        files.make_directory(place or "")
 
 
 def _check_places(cloud: GoogleCloudOptions, config: RecapConfig) -> None:

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import json
-import os
 import pickle
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +13,7 @@ import torch
 from apache_beam.ml.inference.base import RunInference
 from support import captioning_processes
 from support.collected import run_and_collect
+from support.noted import run_noted
 from support.untrained_models import noise_images, save_untrained_llava
 
 from beam_recap.isolation import ModelFailure
@@ -186,18 +183,7 @@ def test_processes_share_what_no_second_copy_would_fit(
 
 def test_worker_processes_share_one_copy(llava_folder: Path, tmp_path: Path) -> None:
     """Two real worker processes: one load on the whole machine, and the captions of one process alone."""
-    noted = tmp_path / "noted.jsonl"
-    root = Path(__file__).parents[2]
-    finished = subprocess.run(
-        [sys.executable, "-m", "support.captioning_processes", str(llava_folder), str(noted)],
-        env={**os.environ, "PYTHONPATH": f"{root}:{root / 'tests'}", "TMPDIR": str(tmp_path)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    notes = [json.loads(line) for line in noted.read_text().splitlines()]
+    notes = run_noted("captioning_processes", tmp_path, str(llava_folder))
     assert len([note for note in notes if "loaded_by" in note]) == 1
     captions = {note["index"]: note["recaption"] for note in notes if "index" in note}
     assert len({note["asked_by"] for note in notes if "index" in note}) == 2

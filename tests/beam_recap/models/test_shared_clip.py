@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support import scoring_processes
+from support.noted import run_noted
 from support.untrained_models import noise_images
 
 from beam_recap.demo import paths
@@ -53,18 +50,7 @@ def test_a_bad_picture_costs_only_its_row(scorer: ClipScorer) -> None:
 
 def test_worker_processes_share_one_copy(scorer: ClipScorer, tmp_path: Path) -> None:
     """Two real worker processes: one load on the whole machine, and the scores of one process alone."""
-    noted = tmp_path / "noted.jsonl"
-    root = Path(__file__).parents[3]
-    finished = subprocess.run(
-        [sys.executable, "-m", "support.scoring_processes", str(noted)],
-        env={**os.environ, "PYTHONPATH": f"{root}:{root / 'tests'}", "TMPDIR": str(tmp_path)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    notes = [json.loads(line) for line in noted.read_text().splitlines()]
+    notes = run_noted("scoring_processes", tmp_path)
     assert len([note for note in notes if "loaded_by" in note]) == 1
     assert len({note["asked_by"] for note in notes if "index" in note}) == 2
     rows = scoring_processes.make_rows()
