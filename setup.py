@@ -26,6 +26,7 @@ setup(
         "beam_recap.models.slots",
         "beam_recap.ocr",
         "beam_recap.plan",
+        "beam_recap.reference",
         "beam_recap.report",
         "pipelines",
         "transforms",

@@ -22,7 +22,7 @@ _GCS = {
 }
 _IMAGE = matching(r"[a-z0-9.-]+(:[0-9]+)?/[A-Za-z0-9_./-]+(:[A-Za-z0-9_.-]+)?(@sha256:[0-9a-f]{64})?", "is no image")
 _LISTED = matching(r"[^\s,]+(,[^\s,]+)*", "has an empty part")
-_GROUP_TITLES = {
+GROUP_TITLES = {
     "rows": "Rows",
     "fetch": "Downloads",
     "image": "Pictures",
@@ -110,7 +110,7 @@ def _of_flag(flag: Flag) -> dict[str, Any]:
         "name": flag.name,
         "label": _label(flag.name),
         "helpText": help_text,
-        "groupName": _GROUP_TITLES.get(flag.group, flag.group.capitalize()),
+        "groupName": GROUP_TITLES.get(flag.group, flag.group.capitalize()),
         "isOptional": flag.name not in _GCS,
         "regexes": [_whole(form_of(flag.parse)), *([_whole(_GCS[flag.name])] if flag.name in _GCS else [])],
         **_type(flag.parse if isinstance(flag.parse, Reader) else text, default),

@@ -100,12 +100,16 @@ def test_every_base_image_is_pinned() -> None:
             assert value.split()[0].removeprefix("--from=") in stages
 
 
+def _guides() -> str:
+    return "".join(path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+
+
 def test_one_version_of_beam() -> None:
     setup = (ROOT / "setup.py").read_text()
     assert re.findall(r"apache-beam\[gcp\]==([\d.]+)", setup) == [BEAM]
     assert _pins(LOCK)["apache-beam"] == _pins(ROOT / "requirements.lock")["apache-beam"] == BEAM
     assert re.findall(r"apache/beam_python[\d.]+_sdk:([\d.]+)", DOCKERFILE.read_text()) == [BEAM]
-    written = re.findall(r"Beam (\d+\.\d+(?:\.\d+)?)", (ROOT / "README.md").read_text() + json.dumps(_metadata()))
+    written = re.findall(r"Beam (\d+\.\d+(?:\.\d+)?)", _guides() + json.dumps(_metadata()))
     assert all(f"{BEAM}.".startswith(f"{version}.") for version in written)
 
 
@@ -120,7 +124,7 @@ def test_one_version_of_python() -> None:
     makefile = (ROOT / "Makefile").read_text()
     assert set(re.findall(r"python-version ([\d.]+)|python([\d.]+)", makefile)) == {(PYTHON, ""), ("", PYTHON)}
     assert f'python_requires=">={PYTHON}"' in (ROOT / "setup.py").read_text()
-    assert set(re.findall(r"Python (\d+\.\d+)", (ROOT / "README.md").read_text())) == {PYTHON}
+    assert set(re.findall(r"Python (\d+\.\d+)", _guides())) == {PYTHON}
     assert sys.version_info[:2] == tuple(map(int, PYTHON.split(".")))
 
 

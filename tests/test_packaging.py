@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import shlex
 import shutil
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
+import pytest
 from support.recap_runs import ROOT
 
 from beam_recap.audit import options as audit_options
@@ -23,6 +25,8 @@ _PARSERS = {
     "pipelines.audit": audit_options.parse_options,
     "pipelines.plan": plan_options.parse_options,
 }
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+_SHELL = {"find", "tar", "ls"}  # of which examples make inputs
 
 
 def _setup_arguments() -> dict[str, object]:
@@ -79,20 +83,28 @@ def test_source_distribution_as_dataflow_builds_it(tmp_path):
     assert not [name for name in inside if name.startswith("tests/support")]
 
 
-def test_readme_commands_are_known():
-    text = (ROOT / "README.md").read_text()
+def _commands(page: Path) -> list[str]:
+    blocks = [block.split("```")[0] for block in page.read_text().split("```sh\n")[1:]]
+    lines = [line.split(" #")[0].strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_of_a_page_are_known(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
-    blocks = [block.split("```")[0] for block in text.split("```sh")[1:]]
-    commands = [line.split("#")[0].strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    commands = [command for command in commands if command]
-    assert commands[:2] == ["make recap", "make test"]
-    for command in commands:
-        words = command.replace("'", "").split()
+    for command in _commands(page):
+        words = shlex.split(command)
         if words[0] == "make":
             assert f"\n{words[1]}:" in makefile
-        else:
+        elif words[0] == ".venv/bin/python":
             assert words[1] == "-m"
             _PARSERS[words[2]](words[3:])
+        else:
+            assert words[0] in _SHELL, command
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    assert _commands(ROOT / "README.md")[:2] == ["make recap", "make test"]
     assert RecapConfig.from_flags({}).preset == "recap-debiased"
 
 

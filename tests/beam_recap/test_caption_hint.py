@@ -113,8 +113,8 @@ def test_the_sentence_of_a_server() -> None:
         assert fill_hint(hint, nothing) is None
 
 
-def test_the_readmes_hint_is_one() -> None:
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+def test_the_guides_hint_is_one() -> None:
+    text = (Path(__file__).parents[2] / "docs/captions.md").read_text()
     flags = re.findall(r"--caption_hint=\"[^\"]+\"", text)
     assert len(flags) == 1
     (words,) = shlex.split(flags[0])
