@@ -17,6 +17,7 @@ setup(
         "beam_recap",
         "beam_recap.audit",
         "beam_recap.clusters",
+        "beam_recap.compare",
         "beam_recap.demo",
         "beam_recap.duplicates",
         "beam_recap.fetch",
@@ -26,13 +27,17 @@ setup(
         "beam_recap.models.slots",
         "beam_recap.ocr",
         "beam_recap.plan",
+        "beam_recap.progress",
+        "beam_recap.publish",
         "beam_recap.reference",
         "beam_recap.report",
+        "beam_recap.tally",
         "pipelines",
         "transforms",
     ],
     package_data={
         "beam_recap.audit": ["*.html"],
+        "beam_recap.compare": ["*.html"],
         "beam_recap.plan": ["prices.yaml"],
         "beam_recap.demo": ["shard/*.tar", "models/*", "models/clip/*", "models/llava/*"],
         "beam_recap.report": ["*.html"],
@@ -71,8 +76,9 @@ setup(
         "vl-convert-python>=1.9,<2",  # draws the report's charts
     ],
     extras_require={
+        # Joins the rows of two runs, on disk where memory is short.
+        "compare": ["duckdb>=1.4,<2"],
         # For fitting clusters; rows are labelled without.
-        "compare": ["duckdb>=1.4,<2"],  # joins the rows of two runs, on disk where memory is short
         "cluster": ["faiss-cpu>=1.15,<2", "scikit-learn>=1.9,<2", "threadpoolctl>=3.5"],
         # For tokenizers that are only a tokenizer.model; later ones do not go with Beam's protobuf.
         "convert": ["sentencepiece>=0.2,<0.2.3"],
@@ -83,7 +89,7 @@ setup(
             "build",
             "datasets",  # reads what is written, in a test; so do the next four
             "duckdb>=1.4,<2",
-            "pandas",
+            "pandas<3",  # with 3 every Beam pipeline fails in Jupyter: Beam 2.77's interactive runner does not import
             "polars",
             "webdataset",
             "faiss-cpu>=1.15,<2",

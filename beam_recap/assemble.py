@@ -8,20 +8,22 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_recap import checkpoint, curation, files
+from beam_recap.caption_mix import CaptionMix
 from beam_recap.costs import total_seconds
 from beam_recap.download_counts import DownloadCounter, DownloadCounts, HostCounts
-from beam_recap.examples import Examples
 from beam_recap.inputs.units import UnitCount
 from beam_recap.records import Outcome, Rejection
 from beam_recap.schemas import Column, row_of, schema_of
 from beam_recap.slices import Slice
+from beam_recap.tally.row_tally import RowTally
+from beam_recap.webdataset_rows import WebdatasetShard
 
 _ROW_GROUP_ROWS = 10_000
 
@@ -48,6 +50,10 @@ class OutputShard:
         return f"embeddings/{_start('train', self.part)}{self._place}.npy"
 
     @property
+    def webdataset_name(self) -> str:
+        return f"webdataset/{_start('train', self.part)}{self._place}.tar"
+
+    @property
     def rejected_name(self) -> str:
         return f"rejected/{_start('part', self.part)}{self._place}.parquet"
 
@@ -67,26 +73,29 @@ class FileStats:
     name: str
     rows: int
     file_bytes: int
-    arrow_bytes: int
+    arrow_bytes: int  # 0 where there is no such form
     sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class ShardStats:
-    """What an output shard holds: rows read, kept, and rejected by (stage, reason), and how its downloads ended.
-
-    ``examples``, of the first shard only, are some of its first rows for the report, in the input's order: at most 64
-    kept ones, each with a thumbnail, and at most 64 rejected ones, with a thumbnail where the picture was decoded.
-    """
+    """What an output shard holds: rows read, kept, and rejected by (stage, reason), and how its downloads ended."""
 
     number: int
     rows: int
     kept: int
     rejected: Counter[tuple[str, str]]
-    files: tuple[FileStats, ...]  # kept rows, rejected rows, and embeddings where they are written
+    files: tuple[FileStats, ...]  # kept rows, rejected rows, and embeddings and the tar where they are written
     downloads: DownloadCounts
     seconds: Counter[str]  # of workers' threads, by stage
-    examples: tuple[Outcome, ...] = ()
+
+
+class AssembledShard(NamedTuple):
+    """A written output shard: what it holds, its downloads by host (at most as many as rows), and its rows' numbers."""
+
+    stats: ShardStats
+    hosts: dict[str, HostCounts]
+    tally: RowTally
 
 
 def plan_output_shards(units: Iterable[UnitCount], rows_per_file: int, part: Slice | None = None) -> list[OutputShard]:
@@ -114,7 +123,9 @@ def assemble(
     *,
     curated: str | None = None,
     save_embeddings: bool = False,
-) -> tuple[ShardStats, dict[str, HostCounts]]:
+    webdataset: bool = False,
+    mix: CaptionMix | None = None,
+) -> AssembledShard:
     """Writes a shard's files from the checkpoint of its units; each appears under its name only when it is whole.
 
     Args:
@@ -125,47 +136,52 @@ def assemble(
       curated: the folder of the `curation` that applies; None: there is none.
       save_embeddings: also write the kept rows' embeddings, row by row those of ``data/``: float16 ``[rows, D]``. A row
         whose embedding has no direction is NaN. A shard without kept rows has no such file.
-
-    Returns:
-      What the shard holds, and its downloads by host: at most as many hosts as rows.
+      webdataset: also write the kept rows' pictures, which the checkpoint then holds, as a webdataset tar; one without
+        rows is empty.
+      mix: which caption is a picture's text there; None: the new one.
 
     Raises:
+      PictureError: the checkpoint lacks a picture.
       AccountingError: a row of a unit has no outcome, or a written file has not the columns or rows that it should.
     """
     rejections: Counter[tuple[str, str]] = Counter()
     seconds: Counter[str] = Counter()
     downloads = DownloadCounter()
-    examples = Examples()
+    tally = RowTally()
     embeddings: list[bytes | None] = []
     kept = _TableWriter(shard.kept_name, kept_columns)
     rejected = _TableWriter(shard.rejected_name, rejected_columns)
-    with kept.open(output), rejected.open(output):
+    tar = WebdatasetShard(shard.webdataset_name, shard.number, mix) if webdataset else None
+    with kept.open(output), rejected.open(output), contextlib.nullcontext() if tar is None else tar.file.open(output):
         for unit in shard.units:
-            checkpoint.delete_unfinished(output, unit.name)
+            checkpoint.delete_unfinished(output, unit.name, with_pictures=webdataset)
             outcomes = checkpoint.read_outcomes(output, unit.name)
             if len(outcomes) != unit.rows:
                 raise AccountingError(f"{unit.name} has {unit.rows} rows but {len(outcomes)} outcomes")
             found = {} if curated is None else curation.read(output, curated, unit.name)
             seconds.update(total_seconds(outcomes))
-            for outcome in (curation.apply(outcome, found) for outcome in outcomes):
-                downloads.add(outcome)
-                if shard.number == 0:
-                    examples.offer(outcome)
-                if isinstance(outcome, Rejection):
-                    rejected.add(outcome)
-                    rejections[str(outcome.stage), str(outcome.reason)] += 1
-                else:
-                    kept.add(outcome)
+            outcomes = [curation.apply(outcome, found) for outcome in outcomes]
+            tally.add(outcomes)
+            with checkpoint.open_pictures(output, unit.name) as pictures:
+                for outcome in outcomes:
+                    downloads.add(outcome)
+                    if isinstance(outcome, Rejection):
+                        rejected.add(outcome)
+                        rejections[str(outcome.stage), str(outcome.reason)] += 1
+                        continue
+                    row = kept.add(outcome)
                     if save_embeddings:
                         embeddings.append(outcome.embedding)
+                    if tar is not None:
+                        tar.add(outcome, row, pictures.read(outcome.picture))
     published = (kept.stats, rejected.stats)
     if save_embeddings:
         published += _write_embeddings(output, shard.embeddings_name, embeddings)
+    if tar is not None:
+        published += (FileStats(shard.webdataset_name, tar.file.rows, tar.file.size, 0, tar.file.sha256),)
     rows = sum(unit.rows for unit in shard.units)
-    stats = ShardStats(
-        shard.number, rows, published[0].rows, rejections, published, downloads.counts, seconds, examples.chosen()
-    )
-    return stats, downloads.by_host
+    stats = ShardStats(shard.number, rows, published[0].rows, rejections, published, downloads.counts, seconds)
+    return AssembledShard(stats, downloads.by_host, tally)
 
 
 def _write_embeddings(output: str, name: str, embeddings: Sequence[bytes | None]) -> tuple[FileStats, ...]:
@@ -192,8 +208,8 @@ def delete_stale(output: str, shards: Iterable[OutputShard], part: Slice | None 
       part: the slice; its files alone are looked at. None: all files.
     """
     current = {files.join(output, name) for shard in shards for name in (shard.kept_name, shard.rejected_name)}
-    # Embeddings are those of other rows until they are written again.
-    for directory, name in (("data", "train"), ("rejected", "part"), ("embeddings", "train")):
+    # Embeddings and pictures are those of other rows until they are written again.
+    for directory, name in (("data", "train"), ("rejected", "part"), ("embeddings", "train"), ("webdataset", "train")):
         start = _start(name, part)
         found = files.match_in(output, f"{directory}/{start}*")
         found += files.unfinished_in(files.join(output, directory), start)
@@ -227,16 +243,18 @@ class _TableWriter:
         """Of the file, once it is published."""
         return FileStats(self._name, self._rows, self._sink.size, self._arrow_bytes, self._sink.digest.hexdigest())
 
-    def add(self, outcome: Outcome) -> None:
-        self._pending.append(row_of(self._columns, outcome))
+    def add(self, outcome: Outcome) -> dict[str, Any]:
+        """Takes a row; returns it by column."""
+        row = row_of(self._columns, outcome)
+        self._pending.append(row)
         if len(self._pending) >= _ROW_GROUP_ROWS:
             self._write()
+        return row
 
     def _write(self) -> None:
         table = pa.Table.from_pylist(self._pending, schema=self._schema)
         self._writer.write_table(table)
         self._rows += table.num_rows
-        self._arrow_bytes += table.nbytes
         self._pending = []
 
     def _check(self, temporary: str) -> None:
@@ -247,6 +265,8 @@ class _TableWriter:
                 raise AccountingError(f"{self._name} has other columns than it should: {written.schema_arrow}")
             if written.metadata.num_rows != self._rows:
                 raise AccountingError(f"{self._name} holds {written.metadata.num_rows} rows, not {self._rows}")
+            # As `datasets` counts them: a reader makes bitmaps of nulls where the writer's tables have none.
+            self._arrow_bytes = sum(batch.nbytes for batch in written.iter_batches(_ROW_GROUP_ROWS))
 
 
 class _DigestingFile:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from beam_recap.accelerators import GPU_PRESETS, Accelerator, parse_accelerator
+from beam_recap.caption_mix import CaptionMix
 from beam_recap.config_checks import check_together
 from beam_recap.curation_settings import CurationSettings
 from beam_recap.demo import paths
@@ -112,12 +113,16 @@ class RecapConfig:
     max_same_image: int | None
     max_same_caption: int | None
     save_embeddings: bool
+    output_format: tuple[str, ...]
+    caption_mix: float | None
+    caption_mix_seed: int
     worker_pools: str
     gpu_accelerator: str | None
     device: str
     dtype: str
     retry: str
     keep_checkpoint: bool
+    verbose: bool
 
     @classmethod
     def from_flags(cls, given: Mapping[str, str | None] | None = None) -> RecapConfig:
@@ -169,6 +174,16 @@ class RecapConfig:
     def makes_captions(self) -> bool:
         """Whether pictures are captioned, by a checkpoint or by a server."""
         return self.captioner is not None or self.caption_endpoint is not None
+
+    @property
+    def writes_webdataset(self) -> bool:
+        """Whether tars with pictures are written, and so the checkpoint holds pictures."""
+        return "webdataset" in self.output_format
+
+    @property
+    def mix(self) -> CaptionMix | None:
+        """How both captions are mixed; None if they are not."""
+        return CaptionMix.of_flags({name: getattr(self, name) for name in ("caption_mix", "caption_mix_seed")})
 
     @functools.cached_property
     def more_clip_names(self) -> tuple[ClipName, ...]:

@@ -23,6 +23,9 @@ def check_together(config: RecapConfig) -> None:
         raise ConfigError("keep_checkpoint", "false", remedy)
     if config.worker_pools == "split" and not config.makes_captions:
         raise ConfigError("worker_pools", "split", "is for captions, of which there are none here; leave it out")
+    if config.caption_mix is not None and not config.makes_captions:
+        remedy = "mixes original with new captions, of which there are none here; give --captioner, or leave it out"
+        raise ConfigError("caption_mix", config.caption_mix, remedy)
     _check_endpoint(config, "caption_endpoint")
     _check_endpoint(config, "judge_endpoint")
     if config.captioner not in (None, DEMO):
@@ -91,7 +94,7 @@ def _check_curation(config: RecapConfig) -> None:
 def _check_endpoint(config: RecapConfig, flag: str) -> None:
     url, model = getattr(config, flag), getattr(config, f"{flag}_model")
     if url is not None and model is None:
-        raise ConfigError(flag, url, f"needs the model's name; give --{flag}_model")
+        raise ConfigError(flag, url, f"needs the name of a model at that server; give --{flag}_model")
     for name in (f"{flag}_model", f"{flag}_key"):
         if url is None and (value := getattr(config, name)) is not None:
-            raise ConfigError(name, value, f"needs --{flag}, the server's URL")
+            raise ConfigError(name, value, f"needs a server; give its URL with --{flag}, or leave this out")

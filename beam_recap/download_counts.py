@@ -6,8 +6,10 @@ none, even if they know where they once came from.
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -15,7 +17,9 @@ from beam_recap.download_status import DECODE_REASONS
 from beam_recap.records import Outcome, Reason, Rejection, Stage
 
 NO_HOST = "(no host)"  # rows whose URL names none; no host is called so
-MOST_HOSTS = 50  # that the report names
+MOST_FAILING_HOSTS, MOST_HOSTS = 50, 100  # that the report names
+# That a slice keeps for the report on all slices, of either kind. While none has more hosts, that one is exact.
+HOSTS_OF_SLICE = 10_000
 FETCHED = "fetched"  # beside reasons; no `Reason` is called so
 
 # One host's rows by `Reason`, and those that were fetched under `FETCHED`.
@@ -32,9 +36,13 @@ _IPV6_ADDRESS = re.compile(r"[0-9a-f:.]{2,45}")
 
 @dataclass(frozen=True, slots=True)
 class DownloadCounts:
-    """Downloads of some rows: each has a status (None: no answer came), and is fetched or failed for one reason."""
+    """Downloads of some rows: each has a status (None: no answer came), and is fetched or failed for one reason.
+
+    ``bytes`` are those of all pictures that came, whether they could be used or not.
+    """
 
     fetched: int = 0
+    bytes: int = 0
     by_http_status: Counter[int | None] = field(default_factory=Counter)
     by_reason: Counter[str] = field(default_factory=Counter)
 
@@ -45,6 +53,7 @@ class DownloadCounts:
     def __add__(self, other: DownloadCounts) -> DownloadCounts:
         return DownloadCounts(
             self.fetched + other.fetched,
+            self.bytes + other.bytes,
             self.by_http_status + other.by_http_status,
             self.by_reason + other.by_reason,
         )
@@ -55,6 +64,7 @@ class DownloadCounter:
 
     def __init__(self) -> None:
         self._fetched = 0
+        self._bytes = 0
         self._by_http_status: Counter[int | None] = Counter()
         self._by_reason: Counter[str] = Counter()
         self.by_host: dict[str, HostCounts] = {}
@@ -62,7 +72,7 @@ class DownloadCounter:
     @property
     def counts(self) -> DownloadCounts:
         """What was counted so far."""
-        return DownloadCounts(self._fetched, self._by_http_status.copy(), self._by_reason.copy())
+        return DownloadCounts(self._fetched, self._bytes, self._by_http_status.copy(), self._by_reason.copy())
 
     def add(self, outcome: Outcome) -> None:
         """Counts a row's outcome if the row was to be downloaded."""
@@ -73,6 +83,7 @@ class DownloadCounter:
         if sample.http_status is None and (failure is None or failure in _ABOUT_BYTES):
             return
         self._by_http_status[sample.http_status] += 1
+        self._bytes += sample.download_bytes or 0
         if failure is None:
             self._fetched += 1
         else:
@@ -118,3 +129,31 @@ def failed_rows(counts: HostCounts) -> int:
 def by_failures(host: tuple[str, HostCounts]) -> tuple[int, str]:
     """Sorts hosts by failed rows, the most first, and equal ones by name."""
     return -failed_rows(host[1]), host[0]
+
+
+def by_rows(host: tuple[str, HostCounts]) -> tuple[int, str]:
+    """Sorts hosts by rows, the most first, and equal ones by name."""
+    return -sum(host[1].values()), host[0]
+
+
+@dataclass(frozen=True, slots=True)
+class RankedHosts:
+    """Hosts with their counts over all rows: those with the most failed downloads, and those with the most rows."""
+
+    by_failures: tuple[tuple[str, HostCounts], ...] = ()  # without those that never failed
+    by_rows: tuple[tuple[str, HostCounts], ...] = ()
+
+    @classmethod
+    def of(
+        cls, hosts: Iterable[tuple[str, HostCounts]], failing: int = MOST_FAILING_HOSTS, most: int = MOST_HOSTS
+    ) -> RankedHosts:
+        """The first ``failing`` and ``most`` of some hosts, each of which is there once."""
+        hosts = list(hosts)
+        failed = (host for host in hosts if failed_rows(host[1]))
+        return cls(
+            tuple(heapq.nsmallest(failing, failed, key=by_failures)), tuple(heapq.nsmallest(most, hosts, key=by_rows))
+        )
+
+    def hosts(self) -> dict[str, HostCounts]:
+        """Those of both kinds, each once."""
+        return dict(self.by_failures) | dict(self.by_rows)

@@ -8,13 +8,19 @@ from typing import Any
 
 DEMO = "demo"  # the models and the shard that ship with the project
 PRESET_VALUE = "(preset)"  # the default comes from the preset
+_SHOWN_CHARS = 500  # of a value that cannot be used
 
 
 class ConfigError(ValueError):
     """A flag that cannot be used: one sentence that names the flag, its value and the remedy."""
 
     def __init__(self, flag: str, value: object, problem: str):
-        super().__init__(f"--{flag}={value}: {problem}")
+        super().__init__(f"--{flag}={_in_one_line(value)}: {problem}")
+
+
+def _in_one_line(value: object) -> str:
+    text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in str(value))
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ def read_flags(flags: Sequence[Flag], given: Mapping[str, str]) -> dict[str, Any
       ConfigError: a flag is unknown or malformed.
     """
     if unknown := set(given) - {flag.name for flag in flags}:
-        raise ConfigError(min(unknown), given[min(unknown)], "no such flag")
+        raise ConfigError(min(unknown), given[min(unknown)], "no such flag; see --help")
     values: dict[str, Any] = {}
     for flag in flags:
         text = given.get(flag.name, flag.default)

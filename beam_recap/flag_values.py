@@ -156,11 +156,9 @@ def names(*allowed: str, alias: str = "") -> Reader[tuple[str, ...]]:
         given = tuple(dict.fromkeys(name.strip().lower() for name in value.split(",")))
         for name in given:
             if not name or (allowed and name not in allowed):
-                raise ValueError(
-                    f"has the unknown part {name!r}; give some of {', '.join(allowed)}"
-                    if allowed
-                    else "has an empty part"
-                )
+                some = f"some of {', '.join(allowed)}" if allowed else "words separated by commas"
+                problem = f"has the unknown part {name!r}" if name else "has an empty part"
+                raise ValueError(f"{problem}; give {some}{f', or {alias}' if alias else ''}")
         return given
 
     return parse
@@ -173,8 +171,26 @@ def listed(value: str) -> tuple[str, ...]:
         return ()
     given = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
     if "" in given:
-        raise ValueError("has an empty part")
+        raise ValueError("has an empty part; give items separated by commas, or none")
     return given
+
+
+def one_and_more(always: str, more: tuple[str, ...], because: str) -> Reader[tuple[str, ...]]:
+    """A word that must be given, and any of some others, in any order, separated by commas; the word comes first."""
+    allowed = (always, *more)
+
+    @reader(_separated(_one_of(allowed)))
+    def parse(value: str) -> tuple[str, ...]:
+        given = {part.strip().lower() for part in value.split(",")}
+        if unknown := given - set(allowed):
+            remedy = f"give {always}, or {','.join(allowed)}"
+            raise ValueError(f"has the unknown part {min(unknown)!r}; {remedy}")
+        if always not in given:
+            wanted = ",".join(name for name in allowed if name in given | {always})
+            raise ValueError(f"lacks {always}: {because}; give {wanted}")
+        return tuple(name for name in allowed if name in given)
+
+    return parse
 
 
 def each_of(*wanted: str) -> Reader[tuple[str, ...]]:
@@ -184,7 +200,7 @@ def each_of(*wanted: str) -> Reader[tuple[str, ...]]:
     def parse(value: str) -> tuple[str, ...]:
         given = tuple(part.strip().lower() for part in value.split(","))
         if sorted(given) != sorted(wanted):
-            raise ValueError(f"must name each of {', '.join(wanted)} once")
+            raise ValueError(f"must name each of {', '.join(wanted)} once; give for example {','.join(wanted)}")
         return given
 
     return parse
@@ -195,14 +211,27 @@ def ports(value: str) -> tuple[int, ...]:
     """Port numbers separated by commas; () for any, written ``none``."""
     if value.lower() == "none":
         return ()
-    return tuple(dict.fromkeys(integer(1, 65535)(port.strip()) for port in value.split(",")))
+    try:
+        return tuple(dict.fromkeys(integer(1, 65535)(port.strip()) for port in value.split(",")))
+    except ValueError:
+        raise ValueError("is no list of ports; give numbers from 1 to 65535 separated by commas, or none") from None
 
 
 def or_none(parse: Callable[[str], Value]) -> Reader[Value | None]:
     """What another function reads, or ``none``."""
     choices = (*parse.choices, "none") if isinstance(parse, Reader) and parse.kind is Kind.CHOICE else ()
+
+    def read(value: str) -> Value | None:
+        if value.lower() == "none":
+            return None
+        try:
+            return parse(value)
+        except ValueError as error:
+            is_told = not isinstance(parse, Reader) or parse.kind is Kind.TEXT or "none" in str(error)
+            raise ValueError(str(error) if is_told else f"{error}, or none") from None
+
     return Reader(
-        lambda value: None if value.lower() == "none" else parse(value),
+        read,
         f"{_any_case('none')}|(?:{form_of(parse)})",
         Kind.CHOICE if choices else Kind.TEXT,
         choices,

@@ -2,7 +2,7 @@
 
 :class:`beam_recap.options.RecapOptions` declares them to Beam, :class:`beam_recap.config.RecapConfig` holds their
 values. Each takes a value (``--flag=value``), because a Dataflow Flex Template passes them so. Those of
-scores and filters, captions, and the whole dataset are in modules of their own.
+scores and filters, captions, the whole dataset, and further outputs are in modules of their own.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from beam_recap.flag_values import (
     text,
 )
 from beam_recap.names import DEFAULT_AGENT, DEFAULT_CONTACT, IMAGE_FORMATS, OPT_OUT_DIRECTIVES, RESIZE_MODES, SCHEMAS
+from beam_recap.output_flags import OUTPUT_FLAGS
 from beam_recap.prefilter import prefilter
 from beam_recap.score_flags import SCORE_FLAGS
 from beam_recap.slices import parse_slice
@@ -188,14 +189,14 @@ FLAGS: tuple[Flag, ...] = (
         "user_agent_token",
         "fetch",
         DEFAULT_AGENT,
-        matching(r"[A-Za-z0-9_.-]{1,100}", "is no name; give letters, digits, -, _ or ."),
+        matching(r"[A-Za-z0-9_.-]{1,100}", "is no name; give 1 to 100 letters, digits, dots, hyphens or underscores"),
         "Name of the User-Agent, by which X-Robots-Tag and robots.txt may address it.",
     ),
     Flag(
         "contact",
         "fetch",
         DEFAULT_CONTACT,
-        matching(r"[!-~]{1,500}", "is no contact; give a URL or an e-mail address"),
+        matching(r"[!-~]{1,500}", "is no contact; give a URL or an e-mail address, without spaces"),
         "URL or e-mail address in the User-Agent: where site owners can complain.",
         False,
     ),
@@ -260,7 +261,7 @@ FLAGS: tuple[Flag, ...] = (
         "max_image_area",
         "image",
         "none",
-        or_none(number(1, 1e12, "give an area in square pixels, or none")),
+        or_none(number(1, 1e12, "give an area from 1 to 1e12 square pixels, or none")),
         "Largest width times height, in px; none: any up to --max_pixels.",
     ),
     Flag(
@@ -273,6 +274,7 @@ FLAGS: tuple[Flag, ...] = (
     *SCORE_FLAGS,
     *CAPTION_FLAGS,
     *CURATION_FLAGS,
+    *OUTPUT_FLAGS,
     Flag(
         "worker_pools",
         "workers",
@@ -307,4 +309,12 @@ FLAGS: tuple[Flag, ...] = (
         False,
     ),
     Flag("keep_checkpoint", "resume", "true", boolean, "Keep OUTPUT/_checkpoint after success.", False),
+    Flag(
+        "verbose",
+        "messages",
+        "false",
+        boolean,
+        "Show everything that Beam and other libraries log, and traces of failures; --verbose alone means true.",
+        False,
+    ),
 )

@@ -31,9 +31,11 @@ GROUP_TITLES = {
     "caption": "Captions",
     "judge": "Ratings of captions",
     "curate": "Clusters and duplicates",
+    "output": "Further outputs",
     "workers": "Workers",
     "models": "Models",
     "resume": "Resuming",
+    "messages": "Messages",
 }
 _ACRONYMS = {name: name.upper() for name in ("ocr", "gpu", "url", "tls", "clip", "sdk", "gb")} | {
     "s": "(seconds)",

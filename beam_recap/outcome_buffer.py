@@ -9,11 +9,14 @@ import weakref
 from collections.abc import Callable, Sequence
 
 from beam_recap import ending
+from beam_recap.checkpoint_pictures import picture_bytes
 from beam_recap.records import Outcome
+
+FLUSH_BYTES = 64 * 2**20
 
 
 class OutcomeBuffer:
-    """Collects outcomes and writes them by count and by time. For any number of threads.
+    """Collects outcomes and writes them by count, by their pictures' bytes and by time. For any number of threads.
 
     Whichever thread brings the last row of a file writes the rows of all. What could not be written stays.
 
@@ -21,16 +24,24 @@ class OutcomeBuffer:
       write: writes outcomes and returns the files' paths.
       flush_rows: outcomes that are written together.
       flush_seconds: the longest time, in seconds, that one waits for others.
+      flush_bytes: encoded pictures that are written together, at least.
     """
 
     def __init__(
-        self, write: Callable[[Sequence[Outcome]], list[str]], *, flush_rows: int = 500, flush_seconds: float = 20.0
+        self,
+        write: Callable[[Sequence[Outcome]], list[str]],
+        *,
+        flush_rows: int = 500,
+        flush_seconds: float = 20.0,
+        flush_bytes: int = FLUSH_BYTES,
     ):
         self._write = write
         self._flush_rows = flush_rows
         self._flush_seconds = flush_seconds
+        self._flush_bytes = flush_bytes
         self._lock = threading.Lock()  # of what follows
         self._pending: list[Outcome] = []
+        self._pending_bytes = 0
         self._written: list[str] = []
         self._timer: threading.Timer | None = None
         self._closed = threading.Event()
@@ -47,7 +58,8 @@ class OutcomeBuffer:
         with self._lock:
             if not self._closed.is_set():
                 self._pending.append(outcome)
-            is_full = len(self._pending) >= self._flush_rows
+                self._pending_bytes += picture_bytes(outcome)
+            is_full = len(self._pending) >= self._flush_rows or self._pending_bytes >= self._flush_bytes
             if self._timer is None:
                 self._timer = threading.Timer(self._flush_seconds, _flush_if_alive, (weakref.ref(self),))
                 self._timer.daemon = True
@@ -85,6 +97,7 @@ class OutcomeBuffer:
     def _flush(self) -> None:
         with self._lock:
             outcomes, self._pending = self._pending, []
+            pending_bytes, self._pending_bytes = self._pending_bytes, 0
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
@@ -95,6 +108,7 @@ class OutcomeBuffer:
         except BaseException:
             with self._lock:
                 self._pending = outcomes + self._pending
+                self._pending_bytes += pending_bytes
             raise
         with self._lock:
             self._written += paths

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 import numpy as np
 
@@ -149,14 +150,16 @@ class Sample:
 
     # FetchImage.
     http_status: int | None = None  # of the last answer; None if there was none, or nothing was asked
-    image_bytes: bytes | None = None  # encoded, from a tar; None once decoded
+    image_bytes: bytes | None = None  # encoded, from a tar; None once decoded; then a JPEG on its way to the checkpoint
     image: np.ndarray | None = None  # RGB, uint8 [H, W, 3], upright, long side <= --image_size px
     sha256: str | None = None  # of the encoded bytes as they came
     width: int | None = None  # px, of the upright image as it came
     height: int | None = None  # px
     image_format: str | None = None  # "JPEG", "PNG", "WEBP", "GIF", "AVIF"
     exif: str | None = None  # a JSON object of tag names and texts; only where it was asked for
-    thumbnail: bytes | None = None  # JPEG, for the report; only on a few rows
+    download_bytes: int | None = None  # of the encoded picture; None if it was not downloaded
+    thumbnail: bytes | None = None  # JPEG, for the report; only on a few rows, once their outcome is known
+    picture: str | None = None  # where its JPEG is in the checkpoint (`checkpoint_pictures`); only if there are tars
 
     # ScoreCLIP and AestheticFilter.
     image_embedding: np.ndarray | None = None  # unit length, float32 [D]
@@ -202,9 +205,12 @@ class Sample:
     # Curate.
     cluster: int | None = None  # the label of its cluster, from 0: the source's, or in final files that of --clusters
 
-    def reject(self, stage: Stage, reason: Reason, detail: str = "") -> Rejection:
-        """This row's rejection. It keeps the text and the numbers known so far, never pixels or embeddings."""
-        sample = dataclasses.replace(self, image=None, image_bytes=None, image_embedding=None, embedding=None)
+    def reject(self, stage: Stage | str, reason: Reason | str, detail: str = "") -> Rejection:
+        """This row's rejection, with what is known so far but for encoded bytes and embeddings.
+
+        The pixels stay for a thumbnail, which the checkpoint makes; between workers they do not travel.
+        """
+        sample = dataclasses.replace(self, image_bytes=None, image_embedding=None, embedding=None)
         return Rejection(sample=sample, stage=stage, reason=reason, detail=detail[:MAX_DETAIL_CHARS])
 
     def without_image(self) -> Sample:
@@ -216,10 +222,19 @@ class Sample:
 class Rejection:
     """A row that is out, and why."""
 
-    sample: Sample  # what was known by then, without pixels
-    stage: Stage
-    reason: Reason
+    sample: Sample  # what was known by then
+    stage: Stage | str  # a text where the filter is of another project
+    reason: Reason | str  # likewise
     detail: str = ""  # at most 500 characters
 
 
 Outcome = Sample | Rejection
+Names = TypeVar("Names", bound=StrEnum)
+
+
+def member_or_text(names: type[Names], value: str) -> Names | str:
+    """The `Stage` or `Reason` of a value; the text itself if there is none: other projects' filters have their own."""
+    try:
+        return names(value)
+    except ValueError:
+        return value

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from beam_recap.caption_mix import CaptionMix
 from beam_recap.records import Outcome, Sample
 from beam_recap.schema_columns import (
     EXTRA,
@@ -125,13 +126,16 @@ def _score_of(model: str, provenance: Provenance) -> Callable[[Sample], float | 
     return lambda sample: None if sample.more_clip_scores is None else sample.more_clip_scores[number]
 
 
-def kept_columns(schema: str, extra_columns: bool, provenance: Provenance) -> tuple[Column, ...]:
-    """The columns of ``data/``: the published ones, further CLIP models', and at last those that add to them.
+def kept_columns(
+    schema: str, extra_columns: bool, provenance: Provenance, mix: CaptionMix | None = None
+) -> tuple[Column, ...]:
+    """The columns of ``data/``: the published ones, further CLIP models', those that add to them, and mixed captions.
 
     Args:
       schema: one of `names.SCHEMAS`.
       extra_columns: also what that schema lacks.
       provenance: the names of the models.
+      mix: how original and new captions are mixed; None if they are not.
     """
     columns = {
         "recap": lambda: _RECAP,
@@ -144,8 +148,17 @@ def kept_columns(schema: str, extra_columns: bool, provenance: Provenance) -> tu
     more = more_clip_columns(provenance)
     if extra_columns:
         more = (*more, *provenance_columns(provenance), *EXTRA)
+    if mix is not None:
+        more = (*more, *_mixed_columns(mix))
     names = {column.name for column in columns}
     return (*columns, *(column for column in more if column.name not in names))
+
+
+def _mixed_columns(mix: CaptionMix) -> tuple[Column, ...]:
+    return (
+        Column("mixed_caption", STRING, lambda s: mix.choose(s).text),
+        Column("mixed_caption_source", STRING, lambda s: mix.choose(s).source),
+    )
 
 
 def rejected_columns(extra_columns: bool) -> tuple[Column, ...]:

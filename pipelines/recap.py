@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -22,11 +23,13 @@ from beam_recap.google_access import check_access
 from beam_recap.model_refs import ModelRefs
 from beam_recap.options import format_help, parse_options
 from beam_recap.preflight import check_run
+from beam_recap.progress.display import Display
+from beam_recap.progress.totals import SideCount
 from beam_recap.report.facts import RunFacts
 from pipelines.dataflow import gpu_hints, prepare_dataflow
 from pipelines.local_runner import runs_in_processes
 from pipelines.recap_stages import judge_of, stages_of
-from pipelines.running import run_command, use_in_process_runner
+from pipelines.running import is_verbose, run_command, use_in_process_runner
 from transforms.assign_cluster import AssignCluster
 from transforms.checkpoint import Checkpoint, CheckpointedRows
 from transforms.curate import Curate
@@ -61,7 +64,7 @@ def build_pipeline(
     """
     refs = ModelRefs.of(config)
     read = root | "ReadShards" >> ReadShards(
-        config.input or (str(demo.SHARD),),
+        _patterns(config),
         unit_rows=config.unit_rows,
         max_rows=config.max_rows,
         part=config.part,
@@ -84,12 +87,13 @@ def build_pipeline(
             written.append(_named(ends) | "CheckpointFiltered" >> Checkpoint(config.output, attempt))
             ends = {}
             hints = dict(gpu_hints or {})
-            rows = rows | "SpreadRows" >> SpreadRows(hints)
+            rows = rows | "SpreadRows" >> SpreadRows(hints, keep_pictures=config.writes_webdataset)
         rows, ends[label] = rows | label >> stage.with_resource_hints(**hints)
         rejected[label] = ends[label]
     if (judge := judge_of(config)) is not None:
         rows = rows | "RateCaptions" >> judge.with_resource_hints(**hints)
-    last = Checkpoint(config.output, attempt).with_resource_hints(**hints)
+    checkpoint = Checkpoint(config.output, attempt, keep_pictures=config.writes_webdataset)
+    last = checkpoint.with_resource_hints(**hints)
     written.append({"Kept": rows, **_named(ends)} | "Checkpoint" >> last)
     done = CheckpointedRows(read.units, written[0] if len(written) == 1 else written | "AllFiles" >> beam.Flatten())
     if config.curation is not None:
@@ -103,6 +107,8 @@ def build_pipeline(
         part=config.part,
         curated=None if config.curation is None else curation.folder_of(attempt, config.part),
         save_embeddings=config.save_embeddings,
+        webdataset=config.writes_webdataset,
+        mix=config.mix,
     )
     summary = final | "WriteSummary" >> WriteSummary(RunFacts.of(config, refs.provenance, attempt))
     return RecapOutputs(rows, rejected, final.shards, summary)
@@ -112,10 +118,14 @@ def _named(rejected: Mapping[str, beam.PCollection]) -> dict[str, beam.PCollecti
     return {f"RejectedBy{label}": rows for label, rows in rejected.items()}
 
 
-def run(argv: Sequence[str]) -> PipelineResult:
+def run(argv: Sequence[str], *, tells_end: bool = True) -> PipelineResult:
     """Checks the command line, the input, the output and the models, and runs the job to its end.
 
     Of a template, which is only written down, that is at once.
+
+    Args:
+      argv: the command line.
+      tells_end: whether to say what came of it.
 
     Raises:
       ConfigError: something cannot be used; nothing was written.
@@ -128,23 +138,32 @@ def run(argv: Sequence[str]) -> PipelineResult:
     _warn(config)
     runs_here = use_in_process_runner(options)
     in_processes = runs_in_processes(options)
-    # Held until the run is over, so that the stages find the models loaded. Worker processes load their own, and those
-    # that ship with the project need no look.
-    models = _load_models(config) if runs_here and not (in_processes and config.has_only_demo_models) else []
-    if in_processes:
-        models.clear()
-    claim = run_directory.claim(config, shards)
-    _LOG.info("Writing %s to %s (config %s, attempt %d).", config.preset, config.output, config.digest(), claim.attempt)
-    pipeline = beam.Pipeline(options=options)
-    build_pipeline(pipeline, config, attempt=claim.attempt, gpu_hints=gpu_hints(config))
-    try:
-        result = pipeline.run()
-        result.wait_until_finish()
-    finally:
-        claim.release()
-    del models
-    _tell_end(config, claim.attempt)
+    with Display(in_processes=in_processes, draws=not is_verbose()) if runs_here else nullcontext() as display:
+        # Held until the run is over, so that the stages find the models loaded. Worker processes load their own, and
+        # those that ship with the project need no look.
+        models = _load_models(config) if runs_here and not (in_processes and config.has_only_demo_models) else []
+        if in_processes:
+            models.clear()
+        claim = run_directory.claim(config, shards)
+        attempt = claim.attempt
+        _LOG.info("Writing %s to %s (config %s, attempt %d).", config.preset, config.output, config.digest(), attempt)
+        pipeline = beam.Pipeline(options=options)
+        build_pipeline(pipeline, config, attempt=attempt, gpu_hints=gpu_hints(config))
+        try:
+            if display is not None:
+                display.count_beside(SideCount(_patterns(config), config.part, config.output, attempt, config.retry))
+            result = pipeline.run()
+            result.wait_until_finish()
+        finally:
+            claim.release()
+        del models
+    if tells_end:
+        _tell_end(config, attempt)
     return result
+
+
+def _patterns(config: RecapConfig) -> tuple[str, ...]:
+    return config.input or (str(demo.SHARD),)
 
 
 def _tell_end(config: RecapConfig, attempt: int) -> None:
@@ -152,11 +171,9 @@ def _tell_end(config: RecapConfig, attempt: int) -> None:
     summary = json.loads(files.read_bytes(path)) if files.exists(path) else None
     if summary is None or (config.part is None and summary["timings"]["attempt"] != attempt):
         return  # a job that was only written down
-    counts = summary["counts"]
-    told = f"{counts['rows']} rows, {counts['kept']} kept, {counts['rejected']} rejected"
-    if summary["slices"] is not None:
-        told += f" in {len(summary['slices']['done'])} of {summary['slices']['total']} slices"
-    _LOG.info("Done: %s. See %s.", told, files.join(config.output, "report.html"))
+    from beam_recap.progress.funnel import say_end
+
+    say_end(summary, config.output)
 
 
 def _load_models(config: RecapConfig) -> list[object]:

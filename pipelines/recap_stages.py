@@ -12,6 +12,7 @@ from beam_recap.model_refs import ModelRefs, ocr_settings
 from beam_recap.models.endpoint_settings import EndpointSettings
 from transforms.aesthetic_filter import AestheticFilter
 from transforms.caption_image import CaptionImage, CaptionModel
+from transforms.encode_picture import EncodePicture
 from transforms.fetch_image import FetchImage
 from transforms.ocr_filter import OCRFilter
 from transforms.rate_captions import RateCaptions
@@ -58,6 +59,9 @@ def stages_of(config: RecapConfig, refs: ModelRefs) -> list[tuple[str, beam.PTra
     stages: list[tuple[str, beam.PTransform]] = [("FetchImage", FetchImage(fetch, decode))]
     filters = _filters(config, refs)
     stages += [filters[name] for name in config.filter_order if name in filters]
+    encode = ("EncodePicture", EncodePicture())
+    if config.writes_webdataset and config.worker_pools == "split":
+        stages.append(encode)  # what crosses to the second pool is all it will know of the picture
     if config.makes_captions:
         captioner = CaptionModel(
             refs.captioner,
@@ -77,6 +81,8 @@ def stages_of(config: RecapConfig, refs: ModelRefs) -> list[tuple[str, beam.PTra
             stages.append(("RescoreCaption", RescoreCaption(_clip(config, ClipName(refs.clip, refs.clip_pretrained)))))
     if refs.more_clips:
         stages.append(("ScoreMoreClips", ScoreMoreClips([_clip(config, name) for name in refs.more_clips])))
+    if config.writes_webdataset and config.worker_pools != "split":
+        stages.append(encode)
     return stages
 
 

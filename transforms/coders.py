@@ -12,7 +12,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_recap.records import Reason, Rejection, Sample, Stage
+from beam_recap.records import Reason, Rejection, Sample, Stage, member_or_text
 
 _SAMPLE_FIELDS = tuple(f.name for f in dataclasses.fields(Sample))
 
@@ -42,15 +42,16 @@ class SampleCoder(beam.coders.Coder):
 
 
 class RejectionCoder(beam.coders.Coder):
-    """Encodes a `Rejection` as the tuple of its fields."""
+    """Encodes a `Rejection` as the tuple of its fields, without pixels."""
 
     def encode(self, value: Rejection) -> bytes:
-        state = (_sample_state(value.sample), str(value.stage), str(value.reason), value.detail)
+        state = (_sample_state(value.sample.without_image()), str(value.stage), str(value.reason), value.detail)
         return pickle.dumps(state, protocol=5)
 
     def decode(self, encoded: bytes) -> Rejection:
         sample, stage, reason, detail = pickle.loads(encoded)  # noqa: S301 - as in SampleCoder
-        return Rejection(sample=_sample_from(sample), stage=Stage(stage), reason=Reason(reason), detail=detail)
+        stage, reason = member_or_text(Stage, stage), member_or_text(Reason, reason)
+        return Rejection(sample=_sample_from(sample), stage=stage, reason=reason, detail=detail)
 
     def is_deterministic(self) -> bool:
         return False

@@ -16,7 +16,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from beam_recap.costs import with_cost
 from beam_recap.digests import digest_problem
 from beam_recap.fetch import FetchResult, FetchSettings, FetchWindow
-from beam_recap.images import DecodedImage, DecodeSettings, decode_image, encode_thumbnail
+from beam_recap.images import DecodedImage, DecodeSettings, decode_image
+from beam_recap.progress import PROGRESS
 from beam_recap.records import Outcome, Reason, Sample, Stage
 from transforms.outcomes import SplitOutcomes, StageOutputs
 from transforms.shared_models import shared_model
@@ -29,7 +30,7 @@ class FetchImage(beam.PTransform):
 
     Input: `Sample` with a URL, or with the picture's bytes (from a tar), which are then only decoded.
     Output: `StageOutputs`; kept rows have ``image``, ``width``, ``height``, ``sha256`` and ``image_format``, and
-    ``http_status`` if they came from the web.
+    ``http_status`` and ``download_bytes`` if they came from the web.
 
     Args:
       fetch: concurrency, deadline, caps, rules of politeness and of addresses.
@@ -105,6 +106,9 @@ class _FetchFn(beam.DoFn):
         if result.body is None:
             return sample.reject(Stage.FETCH, result.reason or Reason.CONNECTION_ERROR, result.detail)
         self._fetched_bytes.inc(len(result.body))
+        if result.http_status is not None:  # else it was a local file
+            PROGRESS.fetched(len(result.body))
+            sample = dataclasses.replace(sample, download_bytes=len(result.body))
         return self._decoded(sample, result.body)
 
     def _decoded(self, sample: Sample, data: bytes) -> Outcome:
@@ -129,5 +133,4 @@ class _FetchFn(beam.DoFn):
             height=decoded.height,
             image_format=decoded.format,
             exif=decoded.exif,
-            thumbnail=None if sample.thumbnail is None else encode_thumbnail(decoded.image),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -19,12 +18,12 @@ from beam_recap.inputs.row_limit import limit_units
 from beam_recap.inputs.tar_rows import read_tar_rows
 from beam_recap.inputs.text_rows import read_text_rows
 from beam_recap.inputs.units import MALFORMED, Shard, Unit, UnitCount, match_shards, plan_units, shard_problem
-from beam_recap.records import Outcome, Reason, Rejection, Stage
+from beam_recap.progress import PROGRESS
+from beam_recap.records import Outcome, Reason, Stage
 from beam_recap.slices import Slice
 from transforms.outcomes import SplitOutcomes
 
 NAMESPACE = "ReadShards"
-THUMBNAIL_ROWS = 200  # the first rows of the first shard carry a thumbnail for the report
 
 
 class ReadOutputs(NamedTuple):
@@ -113,6 +112,7 @@ class ReadShards(beam.PTransform):
             units = units | "TakeSlice" >> beam.Filter(self._part.holds)
         read = (
             units
+            | "CountUnits" >> beam.ParDo(_CountUnitsFn()).with_output_types(Unit)
             | "SpreadUnits" >> beam.Reshuffle()
             | "ReadUnits" >> beam.ParDo(self._read).with_outputs("units", main="outcomes")
         )
@@ -124,6 +124,17 @@ class ReadShards(beam.PTransform):
 def _first_units(patterns: Sequence[str], unit_rows: int | None, max_rows: int) -> Iterator[Unit]:
     shards = match_shards(patterns)
     yield from limit_units((unit for shard in shards for unit in plan_units(shard, unit_rows)), max_rows)
+
+
+class _CountUnitsFn(beam.DoFn):
+    """Lets progress know how many rows there will be."""
+
+    def process(self, unit: Unit) -> Iterator[Unit]:
+        PROGRESS.unit_planned(unit.limit if unit.rows is None else unit.rows)
+        yield unit
+
+    def finish_bundle(self) -> None:
+        PROGRESS.tell_now()
 
 
 class _ReadUnitFn(beam.DoFn):
@@ -143,9 +154,12 @@ class _ReadUnitFn(beam.DoFn):
         self._units.inc()
         done = checkpoint.done_indexes(self._output, unit.name, self._retry) if self._output else set()
         self._skipped.inc(len(done))
+        PROGRESS.unit_begun(unit.name, skipped=len(done))
         rows = unit.rows
         if rows is None or len(done) < rows:
             rows = yield from self._read(unit, done)
+        if unit.rows is None and unit.limit is None:
+            PROGRESS.stream_ended(rows)
         yield TaggedOutput("units", UnitCount(unit.shard_number, unit.start, unit.name, rows))
 
     def _read(self, unit: Unit, done: set[int]) -> Generator[Outcome, None, int]:
@@ -162,16 +176,9 @@ class _ReadUnitFn(beam.DoFn):
                 outcome = next(outcomes)
             except StopIteration as end:
                 return unit.rows if unit.rows is not None else end.value
-            yield _with_thumbnail(unit, outcome)
+            yield outcome
 
 
 def _unreadable(unit: Unit) -> Iterator[Outcome]:
     detail = shard_problem(unit.path) or "the shard could not be read when the run began"
     yield unreadable_row(unit, 0, 0).reject(Stage.READ, Reason.CORRUPT_SHARD, detail)
-
-
-def _with_thumbnail(unit: Unit, outcome: Outcome) -> Outcome:
-    """Marks the rows that are to carry a thumbnail: an empty one, which FetchImage fills."""
-    if unit.shard_number or isinstance(outcome, Rejection) or (outcome.source_row or 0) >= THUMBNAIL_ROWS:
-        return outcome
-    return dataclasses.replace(outcome, thumbnail=b"")

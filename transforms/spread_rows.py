@@ -28,39 +28,53 @@ class SpreadRows(beam.PTransform):
 
     Args:
       hints: resource hints of the step that decodes, which belongs to the next pool.
+      keep_pictures: rows come with ``image_bytes`` (`EncodePicture`); these are what crosses, of whatever size, and
+        they stay with the row.
 
     Metrics: ``rows``, ``jpeg_bytes``.
     """
 
-    def __init__(self, hints: Mapping[str, str] | None = None):
+    def __init__(self, hints: Mapping[str, str] | None = None, *, keep_pictures: bool = False):
         super().__init__()
         self._hints = dict(hints or {})
+        self._keep_pictures = keep_pictures
 
     def expand(self, samples: beam.PCollection) -> beam.PCollection:
-        decode: beam.PTransform = beam.ParDo(_DecodeFn()).with_output_types(Sample)
+        shrink_rows = beam.ParDo(_ShrinkFn(self._keep_pictures)).with_output_types(Sample)
+        decode: beam.PTransform = beam.ParDo(_DecodeFn(self._keep_pictures)).with_output_types(Sample)
         return (
             samples
-            | "Shrink" >> beam.ParDo(_ShrinkFn()).with_output_types(Sample)
+            | "Shrink" >> shrink_rows
             | "Spread" >> beam.Reshuffle()
             | "Decode" >> decode.with_resource_hints(**self._hints)
         )
 
 
 class _ShrinkFn(beam.DoFn):
-    def __init__(self) -> None:
+    def __init__(self, keep_pictures: bool):
+        self._keep_pictures = keep_pictures
         self._rows = Metrics.counter(NAMESPACE, "rows")
         self._bytes = Metrics.counter(NAMESPACE, "jpeg_bytes")
 
     def process(self, sample: Sample) -> Iterator[Sample]:
-        data = encode_image(shrink(sample.image, MAX_SIDE), quality=QUALITY)
+        if self._keep_pictures:
+            data = sample.image_bytes
+        else:
+            data = encode_image(shrink(sample.image, MAX_SIDE), quality=QUALITY)
         self._rows.inc()
         self._bytes.inc(len(data))
         yield dataclasses.replace(sample, image=None, image_bytes=data)
 
 
 class _DecodeFn(beam.DoFn):
+    def __init__(self, keep_pictures: bool):
+        self._keep_pictures = keep_pictures
+
     def process(self, sample: Sample) -> Iterator[Sample]:
         import simplejpeg
 
         pixels = simplejpeg.decode_jpeg(sample.image_bytes, "RGB")
-        yield dataclasses.replace(sample, image=pixels, image_bytes=None)
+        if self._keep_pictures:
+            yield dataclasses.replace(sample, image=shrink(pixels, MAX_SIDE))
+        else:
+            yield dataclasses.replace(sample, image=pixels, image_bytes=None)

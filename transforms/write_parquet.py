@@ -11,21 +11,27 @@ from apache_beam.pvalue import TaggedOutput
 
 from beam_recap import curation
 from beam_recap.assemble import OutputShard, ShardStats, assemble, delete_stale, plan_output_shards
+from beam_recap.caption_mix import CaptionMix
 from beam_recap.inputs.units import UnitCount
 from beam_recap.schemas import Provenance, kept_columns, rejected_columns
 from beam_recap.slices import Slice
+from beam_recap.tally.row_tally import RowTally
 from transforms.checkpoint import CheckpointedRows
 
 NAMESPACE = "WriteParquet"
 SHARDS = "shards"
 HOSTS = "hosts"
+TALLIES = "tallies"
 
 
 class WrittenShards(NamedTuple):
-    """What `WriteParquet` gives: `ShardStats` per output shard, and (host, `HostCounts`) per shard and host."""
+    """What `WriteParquet` gives: `ShardStats` and (number, `RowTally`) per output shard, and (host, `HostCounts`) per
+    shard and host.
+    """
 
     shards: beam.PCollection
     hosts: beam.PCollection
+    tallies: beam.PCollection
 
 
 class WriteParquet(beam.PTransform):
@@ -42,6 +48,8 @@ class WriteParquet(beam.PTransform):
       part: the slice of the input that the rows are; None: they are all.
       curated: the folder of the `Curate` that applies, by `curation.folder_of`; None: there is none.
       save_embeddings: also write the kept rows' embeddings, to ``embeddings/``.
+      webdataset: also write the kept rows' pictures, to ``webdataset/``; the `Checkpoint` has kept them.
+      mix: how original and new captions are mixed, in columns and as texts of pictures; None if they are not.
 
     Metrics: ``output_shards``, ``kept_rows``, ``rejected_rows``.
 
@@ -59,6 +67,8 @@ class WriteParquet(beam.PTransform):
         part: Slice | None = None,
         curated: str | None = None,
         save_embeddings: bool = False,
+        webdataset: bool = False,
+        mix: CaptionMix | None = None,
     ):
         super().__init__()
         self._plan = {
@@ -67,8 +77,8 @@ class WriteParquet(beam.PTransform):
             "part": part,
             "curated": curated,
         }
-        settings = {"curated": curated, "save_embeddings": save_embeddings}
-        self._assemble = _AssembleFn(output, (schema, extra_columns, provenance), settings)
+        settings = {"curated": curated, "save_embeddings": save_embeddings, "webdataset": webdataset, "mix": mix}
+        self._assemble = _AssembleFn(output, (schema, extra_columns, provenance, mix), settings)
 
     def expand(self, rows: CheckpointedRows) -> WrittenShards:
         units = rows.units | "KeyUnits" >> beam.Map(lambda unit: (None, unit))
@@ -77,16 +87,18 @@ class WriteParquet(beam.PTransform):
         plan = beam.FlatMap(_plan, **self._plan)
         # Without it an input of no rows would group to nothing, and no file would be written.
         always = rows.units.pipeline | "Always" >> beam.Create([(None, None)], reshuffle=False)
-        assemble_shards = beam.ParDo(self._assemble).with_output_types(ShardStats, hosts=tuple[str, dict[str, int]])
+        assemble_shards = beam.ParDo(self._assemble).with_output_types(
+            ShardStats, hosts=tuple[str, dict[str, int]], tallies=tuple[int, RowTally]
+        )
         written = (
             (units, files, always)
             | "AllDone" >> beam.Flatten()
             | "Wait" >> beam.GroupByKey()
             | "PlanOutputShards" >> plan.with_output_types(OutputShard)
             | "SpreadOutputShards" >> beam.Reshuffle()
-            | "Assemble" >> assemble_shards.with_outputs(HOSTS, main=SHARDS)
+            | "Assemble" >> assemble_shards.with_outputs(HOSTS, TALLIES, main=SHARDS)
         )
-        return WrittenShards(written[SHARDS], written[HOSTS])
+        return WrittenShards(written[SHARDS], written[HOSTS], written[TALLIES])
 
 
 def _plan(
@@ -104,7 +116,12 @@ def _plan(
 
 
 class _AssembleFn(beam.DoFn):
-    def __init__(self, output: str, kept_columns: tuple[str, bool, Provenance], settings: dict[str, Any]):
+    def __init__(
+        self,
+        output: str,
+        kept_columns: tuple[str, bool, Provenance, CaptionMix | None],
+        settings: dict[str, Any],
+    ):
         self._output = output
         self._kept_columns = kept_columns
         self._settings = settings
@@ -113,12 +130,13 @@ class _AssembleFn(beam.DoFn):
         self._rejected = Metrics.counter(NAMESPACE, "rejected_rows")
 
     def process(self, shard: OutputShard) -> Iterator[ShardStats | TaggedOutput]:
-        _, extra_columns, _ = self._kept_columns
+        extra_columns = self._kept_columns[1]
         columns = (kept_columns(*self._kept_columns), rejected_columns(extra_columns))
-        stats, hosts = assemble(self._output, shard, *columns, **self._settings)
+        stats, hosts, tally = assemble(self._output, shard, *columns, **self._settings)
         self._shards.inc()
         self._kept.inc(stats.kept)
         self._rejected.inc(stats.rows - stats.kept)
         yield stats
+        yield TaggedOutput(TALLIES, (stats.number, tally))
         for host, counts in hosts.items():
             yield TaggedOutput(HOSTS, (host, counts))

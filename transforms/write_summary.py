@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import apache_beam as beam
 
 from beam_recap.assemble import ShardStats
-from beam_recap.download_counts import HostCounts
+from beam_recap.download_counts import HOSTS_OF_SLICE, RankedHosts
 from beam_recap.report.facts import RunFacts
 from beam_recap.report.run_report import write_reports
+from beam_recap.tally.row_tally import RowTally
 from transforms.rank_hosts import RankHosts
+from transforms.sum_tallies import SumTallies
 from transforms.write_parquet import WrittenShards
 
 
@@ -27,8 +29,11 @@ class WriteSummary(beam.PTransform):
         self._facts = facts
 
     def expand(self, written: WrittenShards) -> beam.PCollection:
-        hosts = written.hosts | "RankHosts" >> RankHosts()
-        write = beam.Map(_write, beam.pvalue.AsSingleton(hosts), facts=self._facts)
+        rank = RankHosts() if self._facts.part is None else RankHosts(HOSTS_OF_SLICE, HOSTS_OF_SLICE)
+        single = beam.pvalue.AsSingleton
+        hosts = single(written.hosts | "RankHosts" >> rank)
+        tally = single(written.tallies | "SumTallies" >> SumTallies())
+        write = beam.Map(_write, tally, hosts, facts=self._facts)
         return (
             written.shards
             | "Key" >> beam.Map(lambda shard: (None, shard))
@@ -37,5 +42,5 @@ class WriteSummary(beam.PTransform):
         )
 
 
-def _write(keyed: tuple[None, Iterable[ShardStats]], hosts: Sequence[tuple[str, HostCounts]], facts: RunFacts) -> dict:
-    return write_reports(facts, list(keyed[1]), hosts)
+def _write(keyed: tuple[None, Iterable[ShardStats]], tally: RowTally, hosts: RankedHosts, facts: RunFacts) -> dict:
+    return write_reports(facts, list(keyed[1]), tally, hosts)

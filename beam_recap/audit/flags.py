@@ -79,4 +79,5 @@ AUDIT_FLAGS: tuple[Flag, ...] = (
         "Aileron, which has ASCII only.",
     ),
     *_shared("device"),
+    *_shared("verbose"),
 )

@@ -38,8 +38,8 @@ def audit_page(facts: AuditFacts, audit: dict[str, Any], examples: Iterable[Exam
         histogram=_histogram(audit["normalised_rate_histogram"]),
         clusters=_clusters(audit["clusters"]),
         score=_score(audit["synthetic_text_score"]),
-        cards=cards[:_EXAMPLES_AT_FIRST],
-        cards_more=cards[_EXAMPLES_AT_FIRST:],
+        cards=cards,
+        cards_at_first=_EXAMPLES_AT_FIRST,
         config=[(name, as_text(value)) for name, value in facts.flags.items()],
     )
 

@@ -80,7 +80,9 @@ def find_run(directory: str, *, rows: str = KEPT, caption_column: str | None = N
                 parquet = pq.ParquetFile(file)
                 names, metadata = parquet.schema_arrow.names, parquet.metadata
         except Exception as error:  # pyarrow's and a file system's own
-            raise RunOutputError(f"holds {path}, which cannot be read ({describe_error(error)})") from error
+            raise RunOutputError(
+                f"holds {path}, which cannot be read ({describe_error(error)}); give a whole run"
+            ) from error
         for name in _NEEDED:
             if name not in names:
                 raise RunOutputError(f"has no column {name} in {path}, so its pictures were not judged; {_REMEDY}")
@@ -88,8 +90,8 @@ def find_run(directory: str, *, rows: str = KEPT, caption_column: str | None = N
         column = next((name for name in wanted if name in names), None)
         if column is None:
             raise RunOutputError(
-                f"has no column {' or '.join(wanted)} in {path}, so there are no captions; the columns are "
-                f"{listed(names)}"
+                f"has no column {' or '.join(wanted)} in {path}, so there are no captions; give the name of one with "
+                f"--caption_column, of {listed(names)}"
             )
         judged = judged or not _is_all_null(metadata, names.index("ocr_has_text"))
         known = known or ("kmeans" in names and not _is_all_null(metadata, names.index("kmeans")))
@@ -166,6 +168,8 @@ def _read_summary(path: str) -> dict[str, Any]:
         with files.open_read(path) as file:
             loaded = json.loads(file.read(_MAX_SUMMARY_BYTES))
     except Exception as error:  # damaged, or a file system's own
-        raise RunOutputError(f"has a summary.json that cannot be read ({describe_error(error)})") from error
+        raise RunOutputError(
+            f"has a summary.json that cannot be read ({describe_error(error)}); give a whole run"
+        ) from error
     models = loaded.get("models") if isinstance(loaded, dict) else None
     return {"models": models if isinstance(models, dict) else {}}

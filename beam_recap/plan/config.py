@@ -71,7 +71,8 @@ class PlanConfig:
         try:
             prices = read_prices(values["prices"])
         except PriceError as error:
-            raise ConfigError("prices", values["prices"] or "none", str(error)) from None
+            remedy = "" if "; " in str(error) else "; write it as beam_recap/plan/prices.yaml is"
+            raise ConfigError("prices", values["prices"] or "none", f"{error}{remedy}") from None
         machines = _machines(prices, values.pop("machine_types"))
         rates = _rates(values.pop("captioner_rates"))
         if values["deadline_hours"] * 3600 < 2 * values["worker_startup_s"]:
@@ -125,7 +126,9 @@ def _machines(prices: Prices, names: tuple[str, ...]) -> dict[str, Machine]:
     unknown = [name for name in names if name not in prices.machines]
     if unknown:
         known = ", ".join(prices.machines)
-        raise ConfigError("machine_types", ",".join(names), f"{unknown[0]} is not in the price file, which has {known}")
+        raise ConfigError(
+            "machine_types", ",".join(names), f"{unknown[0]} is not in the price file; give some of {known}"
+        )
     return {name: prices.machines[name] for name in names or prices.machines}
 
 
@@ -138,7 +141,7 @@ def _rates(words: tuple[str, ...]) -> dict[str, float]:
         except ValueError:
             rate = 0.0
         if gpu not in GPUS or not 0 < rate < math.inf:
-            problem = f"{word} is no GPU:RATE; give captions per second for some of {', '.join(GPUS)}"
+            problem = f"{word} is no GPU:RATE; give captions per second of some of {', '.join(GPUS)}"
             raise ConfigError("captioner_rates", ",".join(words), problem)
         rates[gpu] = rate
     return rates

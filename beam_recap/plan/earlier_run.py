@@ -89,6 +89,7 @@ def measure(summary: Mapping[str, Any]) -> Measurement:
         rejected_bytes=_file_bytes(summary["files"], "rejected/"),
         checkpoint_bytes=None,
         embedding_bytes=_file_bytes(summary["files"], "embeddings/").per_row,
+        webdataset_bytes=_file_bytes(summary["files"], "webdataset/").per_row,
         image_bytes=None,
         from_web=from_web,
         makes_captions=makes_captions,

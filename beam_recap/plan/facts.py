@@ -137,14 +137,15 @@ def _bytes(job: Job, measurement: Measurement, estimator: Estimator) -> dict[str
         "data": _value(data.of(kept, files)) if data else None,
         "rejected": _value(rejected.of(rows - kept, files)) if rejected else None,
         "embeddings": _value(measurement.embedding_bytes * kept) if measurement.embedding_bytes else None,
-        "checkpoint": _checkpoint(measurement.checkpoint_bytes, job, rows),
+        "webdataset": _value(measurement.webdataset_bytes * kept) if measurement.webdataset_bytes else None,
+        "checkpoint": _checkpoint(measurement.checkpoint_bytes, job, rows, measurement.webdataset_bytes * kept),
         "pictures": None if measurement.image_bytes is None else _value(measurement.image_bytes * rows),
         "pictures_from_web": measurement.from_web,
     }
 
 
-def _checkpoint(size: Bytes | None, job: Job, rows: np.ndarray) -> dict[str, float] | None:
-    return None if size is None else _value(size.of(rows, np.ceil(rows / job.checkpoint_rows)))
+def _checkpoint(size: Bytes | None, job: Job, rows: np.ndarray, pictures: np.ndarray) -> dict[str, float] | None:
+    return None if size is None else _value(size.of(rows, np.ceil(rows / job.checkpoint_rows)) + pictures)
 
 
 def _here(estimator: Estimator) -> dict[str, Any] | None:

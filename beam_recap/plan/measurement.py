@@ -75,6 +75,7 @@ class Measurement:
     rejected_bytes: Bytes | None
     checkpoint_bytes: Bytes | None
     embedding_bytes: float
+    webdataset_bytes: float
     image_bytes: float | None
     from_web: bool
     makes_captions: bool

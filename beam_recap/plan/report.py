@@ -52,6 +52,7 @@ def _totals(facts: Fact) -> str:
         ("data", "data/"),
         ("rejected", "rejected/"),
         ("embeddings", "embeddings/"),
+        ("webdataset", "webdataset/"),
         ("checkpoint", "_checkpoint/ while it runs"),
     ):
         add(label, sizes[name], _size)

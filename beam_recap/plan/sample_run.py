@@ -93,6 +93,7 @@ def measure(
         rejected_bytes=_table_bytes(long.output / "rejected"),
         checkpoint_bytes=_checkpoint_bytes(long.outcomes(), checkpoint_rows),
         embedding_bytes=embedding_bytes / len(kept) if kept and (long.output / "embeddings").is_dir() else 0.0,
+        webdataset_bytes=_folder_bytes(long.output / "webdataset") / max(1, long.summary["counts"]["kept"]),
         image_bytes=sum(run.image_bytes for run in runs) / max(1, len(outcomes)),
         from_web=any(_sample(outcome).http_status is not None for outcome in outcomes),
         makes_captions=makes_captions,
@@ -155,8 +156,12 @@ def _parquet_bytes(table: pa.Table) -> int:
     return buffer.tell()
 
 
+def _folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*"))
+
+
 def _checkpoint_bytes(outcomes: Sequence[Outcome], rows: int) -> Bytes | None:
-    # Only the first rows of the whole input have thumbnails; here nearly all do.
+    # Of the whole input only the few rows that the report may show have thumbnails; here nearly all do.
     plain = [
         dataclasses.replace(outcome, sample=dataclasses.replace(outcome.sample, thumbnail=None))
         if isinstance(outcome, Rejection)

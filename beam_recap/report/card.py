@@ -14,9 +14,14 @@ import pyarrow as pa
 import yaml
 
 from beam_recap.assemble import ShardStats
+from beam_recap.report.card_outputs import has_pictures, mix_section, pictures_section
+from beam_recap.report.card_rules import models_section, rules_section
 from beam_recap.report.column_notes import note_of
 from beam_recap.report.facts import RunFacts
-from beam_recap.report.wording import demo_note, model_rows, stage_rule, stage_title
+from beam_recap.report.markdown import escape, fenced, table
+from beam_recap.report.wording import demo_note, stage_rule, stage_title
+
+TAG = "beam-recap"  # tells cards that are ours
 
 # Names of types as the `datasets` library writes them.
 _DTYPES = {
@@ -26,6 +31,7 @@ _DTYPES = {
     pa.bool_(): "bool",
     pa.binary(): "binary",
 }
+_LANGUAGE = re.compile(r"language==([a-z]{2,3})")
 # Upper bounds of the hub's size categories.
 _SIZES = tuple(
     (10**exponent, name)
@@ -33,8 +39,6 @@ _SIZES = tuple(
         range(3, 13), ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T"), strict=True
     )
 )
-
-_MARKDOWN_PUNCTUATION = re.compile(r"([\\`*_\[\]<>#|&~$])")
 
 
 def dataset_card(facts: RunFacts, summary: dict[str, Any], schema: pa.Schema, stats: Sequence[ShardStats]) -> str:
@@ -53,13 +57,16 @@ def dataset_card(facts: RunFacts, summary: dict[str, Any], schema: pa.Schema, st
         _front_matter(facts, schema, stats),
         _introduction(facts, summary),
         _funnel(facts, summary),
-        _models(facts),
+        rules_section(facts),
+        models_section(facts),
         _columns(schema),
+        mix_section(facts),
+        pictures_section(facts, stats[0].files[-1].name if stats else ""),
         _scores(facts),
         _repeat(facts, summary),
         _LICENCE,
     )
-    return "\n\n".join(section.strip("\n") for section in sections) + "\n"
+    return "\n\n".join(section.strip("\n") for section in sections if section) + "\n"
 
 
 def _front_matter(facts: RunFacts, schema: pa.Schema, stats: Sequence[ShardStats]) -> str:
@@ -69,17 +76,33 @@ def _front_matter(facts: RunFacts, schema: pa.Schema, stats: Sequence[ShardStats
     metadata = {
         "pretty_name": _name(facts),
         "license": "other",
+        **_language(facts),
+        "language_creators": ["found", "machine-generated"] if facts.provenance.captioner else ["found"],
+        "annotations_creators": ["machine-generated"],
         "task_categories": ["image-to-text", "text-to-image"],
         "size_categories": [_size_category(rows)],
+        "tags": [TAG, "image-text"],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}],
         "dataset_info": {
-            "features": [{"name": field.name, **_feature(field.name, field.type)} for field in schema],
+            "features": card_features(schema),
             "splits": [{"name": "train", "num_bytes": arrow_bytes, "num_examples": rows}],
             "download_size": sum(file.file_bytes for file in kept),
             "dataset_size": arrow_bytes,
         },
     }
     return f"---\n{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)}---"
+
+
+def _language(facts: RunFacts) -> dict[str, Any]:
+    """The language of the original captions, where the prefilter asks for one."""
+    wanted = [_LANGUAGE.fullmatch(condition) for condition in facts.config["prefilter"]]
+    languages = sorted({match[1] for match in wanted if match})
+    return {"language": languages} if len(languages) == 1 else {}
+
+
+def card_features(schema: pa.Schema) -> list[dict[str, Any]]:
+    """The columns as a card's ``features`` tell them. Raises `ValueError` for a type that has no name there."""
+    return [{"name": field.name, **_feature(field.name, field.type)} for field in schema]
 
 
 def _feature(column: str, kind: pa.DataType) -> dict[str, Any]:
@@ -117,18 +140,22 @@ def _introduction(facts: RunFacts, summary: dict[str, Any]) -> str:
         if facts.provenance.captioner is not None
         else "its original caption"
     )
+    pictures = "The pictures are in `webdataset/`" if has_pictures(facts) else "The pictures themselves are not here"
     lines = [
-        f"# {_escape(_name(facts))}",
+        f"# {escape(_name(facts))}",
         f"Image-text pairs made with beam-recap, preset `{facts.preset}`. Each row is a picture's address with "
         f"{captions}, and scores. Of {counts['rows']:,} rows read, {counts['kept']:,}{share} were kept (`data/`) and "
-        f"{counts['rejected']:,} rejected (`rejected/`, with stage and reason). The pictures themselves are not here. "
+        f"{counts['rejected']:,} rejected (`rejected/`, with stage and reason). {pictures}. "
         "`report.html` shows examples; `summary.json` holds every number of the run.",
     ]
     if (note := demo_note(facts)) is not None:
         lines.append(f"> **Note.** {note}")
-    lines.append(
-        '```python\nfrom datasets import load_dataset\n\nrows = load_dataset("PATH_OR_ID", split="train")\n```'
-    )
+    if counts["kept"]:
+        lines.append(
+            '```python\nfrom datasets import load_dataset\n\nrows = load_dataset("PATH_OR_ID", split="train")\n```'
+        )
+    else:
+        lines.append("No row was kept: the files in `data/` have columns but no rows, which `load_dataset` refuses.")
     return "\n\n".join(lines)
 
 
@@ -140,14 +167,14 @@ def _funnel(facts: RunFacts, summary: dict[str, Any]) -> str:
         reasons = ", ".join(f"`{reason}` {count:,}" for reason, count in stage["reasons"].items())
         rows.append(
             (
-                _escape(title),
+                escape(title),
                 f"{stage['rows_in']:,}",
                 f"{stage['rejected']:,}",
                 f"{stage['rows_out']:,}",
                 reasons,
             )
         )
-    text = "## Rows\n\n" + _table(("Stage", "Rows in", "Rejected", "Rows out", "Reasons"), rows, right=(1, 2, 3))
+    text = "## Rows\n\n" + table(("Stage", "Rows in", "Rejected", "Rows out", "Reasons"), rows, right=(1, 2, 3))
     fetch = summary["fetch"]
     if fetch["rows"]:
         text += (
@@ -158,24 +185,9 @@ def _funnel(facts: RunFacts, summary: dict[str, Any]) -> str:
     return text
 
 
-def _models(facts: RunFacts) -> str:
-    text = "## Models\n\n" + _table(("For", "Model"), [(use, _escape(model)) for use, model in model_rows(facts)])
-    if facts.provenance.captioner is not None:
-        text += (
-            f"\n\nThe captioner was asked, decoding greedily with at most {facts.config['caption_max_new_tokens']} new "
-            f"tokens:\n\n{_fenced(facts.config['caption_prompt'], 'text')}"
-        )
-        if (hint := facts.config["caption_hint"]) is not None:
-            text += (
-                "\n\nWhere a row had an original caption, the question went on with it, so that the new caption may "
-                f"repeat its words and its errors:\n\n{_fenced(hint, 'text')}"
-            )
-    return text
-
-
 def _columns(schema: pa.Schema) -> str:
-    rows = [(f"`{field.name}`", _dtype(field.name, field.type), _escape(note_of(field.name))) for field in schema]
-    return "## Columns\n\nA value that was not computed is null, never 0.\n\n" + _table(
+    rows = [(f"`{field.name}`", _dtype(field.name, field.type), escape(note_of(field.name))) for field in schema]
+    return "## Columns\n\nA value that was not computed is null, never 0.\n\n" + table(
         ("Column", "Type", "Meaning"), rows
     )
 
@@ -188,12 +200,12 @@ def _scores(facts: RunFacts) -> str:
     else:
         lines.append(
             f"CLIP scores (`re_clip_score`, `org_clip_score`, `similarity`, where they are columns) are cosines, in "
-            f"[-1, 1], of the image's and the caption's embeddings by this run's CLIP model, {_escape(clip)}. They can "
+            f"[-1, 1], of the image's and the caption's embeddings by this run's CLIP model, {escape(clip)}. They can "
             "be compared with one another, not with scores of other CLIP models. A caption beyond the model's context "
             "is cut before it is scored."
         )
     if facts.provenance.aesthetic_model is not None:
-        lines.append(f"Aesthetic scores are those of {_escape(facts.provenance.aesthetic_model)}, V2 scale, 1 to 10.")
+        lines.append(f"Aesthetic scores are those of {escape(facts.provenance.aesthetic_model)}, V2 scale, 1 to 10.")
     lines.append(_ratings(facts))
     return "\n\n".join(lines)
 
@@ -205,8 +217,8 @@ def _ratings(facts: RunFacts) -> str:
         return f"GPT-4V ratings {columns} are null: nobody rated."
     share = facts.config["judge_sample"]
     return (
-        f"Ratings {columns} are not GPT-4V's but those of {_escape(model)} at "
-        f"{_escape(facts.config['judge_endpoint'])}, from 1 to 5, asked the question of Recap-DataComp-1B about "
+        f"Ratings {columns} are not GPT-4V's but those of {escape(model)} at "
+        f"{escape(facts.config['judge_endpoint'])}, from 1 to 5, asked the question of Recap-DataComp-1B about "
         f"{share:.2%} of the rows; null where it was not asked or its answer was not clear."
     )
 
@@ -215,8 +227,9 @@ def _repeat(facts: RunFacts, summary: dict[str, Any]) -> str:
     made_by = f"beam-recap {summary['beam_recap_version']}"
     packages = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     return (
-        f"## How to repeat it\n\n{_fenced(facts.command, 'sh')}\n\n"
-        f"Made with {made_by} ({_escape(packages)}); config digest `{facts.config_digest}`."
+        f"## How to repeat it\n\n{fenced(facts.command, 'sh')}\n\n"
+        f"Made with {made_by} ({escape(packages)}); config digest `{facts.config_digest}`. Each picture was fetched "
+        f"and decoded once, and shrunk to {facts.config['image_size']:,} px where its long side was longer."
     )
 
 
@@ -227,19 +240,3 @@ pictures behind the addresses, and the original captions, keep the licences and 
 checked; where the source states a licence of a picture, a column carries it. New captions also fall under the terms of
 the captioner's licence, and the rows under those of the dataset they were read from.
 """
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    rule = ["---:" if column in right else "---" for column in range(len(header))]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
-
-
-def _escape(text: str) -> str:
-    """A stranger's or a user's text on one line, with nothing left that Markdown or HTML would read."""
-    return _MARKDOWN_PUNCTUATION.sub(r"\\\1", " ".join(text.split()))
-
-
-def _fenced(text: str, language: str) -> str:
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{text}\n{fence}"

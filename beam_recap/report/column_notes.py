@@ -106,6 +106,10 @@ COLUMN_NOTES = {
     "re_preference": "The same for the new caption; the two sum to 100.",
     "recaption_cut": "Whether the new caption was longer than CLIP's context.",
     "recaption_lost": "The share of the new caption's tokens that did not fit, 0 to 1: the score knows nothing of it.",
+    # --caption_mix
+    "mixed_caption": "For training: the original caption with the probability that --caption_mix gives, else the new "
+    "one, chosen by uid and --caption_mix_seed; where one is null, the other.",
+    "mixed_caption_source": "Which of the two it is: original or new.",
     # rejected/
     "caption": "The original caption (alt-text).",
     "stage": "The stage that rejected the row.",

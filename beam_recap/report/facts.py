@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from beam_recap.config import RecapConfig
+from beam_recap.config import FILES_OF, RecapConfig
 from beam_recap.records import Stage
 from beam_recap.report.command import command_line
 from beam_recap.schemas import Provenance
@@ -43,6 +43,7 @@ class RunFacts:
     versions: dict[str, str]  # package -> version; what is not installed is left out
     stages: tuple[tuple[str, str], ...]  # (label in the graph, stage) of the stages that run, in order
     keep_checkpoint: bool
+    model_files: dict[str, Any]  # flag of a model -> its files' fingerprint (None: none are known), or a list of them
     part: Slice | None = None  # of the input; None: all of it
 
     @classmethod
@@ -62,8 +63,14 @@ class RunFacts:
             versions=installed_versions(_PACKAGES),
             stages=_stages(config),
             keep_checkpoint=config.keep_checkpoint,
+            model_files=_model_files(config),
             part=config.part,
         )
+
+
+def _model_files(config: RecapConfig) -> dict[str, Any]:
+    identity = config.identity()
+    return {name.removesuffix(FILES_OF): identity[name] for name in identity if name.endswith(FILES_OF)}
 
 
 def _stages(config: RecapConfig) -> tuple[tuple[str, str], ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import time
@@ -11,8 +10,8 @@ from typing import Any
 
 from beam_recap import files, run_directory
 from beam_recap.assemble import AccountingError, OutputShard, ShardStats
-from beam_recap.download_counts import MOST_HOSTS, HostCounts, by_failures, merge_host_counts
-from beam_recap.examples import Examples
+from beam_recap.caption_mix import CaptionMix
+from beam_recap.download_counts import HostCounts, RankedHosts, merge_host_counts
 from beam_recap.report import slice_reports
 from beam_recap.report.card import dataset_card
 from beam_recap.report.facts import RunFacts
@@ -21,10 +20,13 @@ from beam_recap.report.slice_reports import SliceReport
 from beam_recap.report.summary import build_summary
 from beam_recap.schemas import kept_columns, schema_of
 from beam_recap.slices import Slice
+from beam_recap.tally.row_tally import RowTally
+
+_NO_HOSTS = RankedHosts()
 
 
 def write_reports(
-    facts: RunFacts, stats: Sequence[ShardStats], hosts: Sequence[tuple[str, HostCounts]] = ()
+    facts: RunFacts, stats: Sequence[ShardStats], tally: RowTally, hosts: RankedHosts = _NO_HOSTS
 ) -> dict[str, Any]:
     """Writes ``README.md``, ``report.html`` and, last, ``summary.json``: where that is, the run is complete.
 
@@ -33,22 +35,26 @@ def write_reports(
     Args:
       facts: what was known when the run started.
       stats: every output shard's, in any order.
-      hosts: those with the most failed downloads, with their counts over all shards, in order.
+      tally: the numbers of all their rows.
+      hosts: with their counts over all shards; of a slice `HOSTS_OF_SLICE` of either kind.
 
     Returns:
       The summary. Of a slice: that of all slices of this directory that have ended.
 
     Raises:
-      AccountingError: rows are not kept + rejected, or an output shard is missing. Nothing was written.
+      AccountingError: rows are not kept + rejected, or not those that the numbers are of, or an output shard is
+        missing. Nothing was written.
     """
     ordered = sorted(stats, key=lambda shard: shard.number)
-    _check(ordered, facts.part)
+    _check(ordered, facts.part, webdataset="webdataset" in facts.config["output_format"])
+    if (rows := sum(shard.rows for shard in ordered)) != tally.rows:
+        raise AccountingError(f"{rows} rows were written, but the report's numbers are of {tally.rows}")
     if facts.part is None:
-        summary = _write(facts, ordered, hosts)
+        summary = _write(facts, ordered, tally, hosts)
         if not facts.keep_checkpoint:
             _remove_checkpoint(facts.output)
         return summary
-    slice_reports.save(facts.output, SliceReport(facts.part, tuple(ordered), tuple(hosts)))
+    slice_reports.save(facts.output, SliceReport(facts.part, tuple(ordered), tally, hosts))
     reported: list[Slice] = []
     # Again, if another slice has ended meanwhile: it may have reported before this one.
     while reported != (found := slice_reports.saved(facts.output, facts.part.total)):
@@ -61,27 +67,27 @@ def _write_slices(facts: RunFacts, parts: Sequence[Slice]) -> dict[str, Any]:
     """Reports on all slices that have ended."""
     reports = [slice_reports.load(facts.output, part) for part in parts]
     hosts: dict[str, HostCounts] = {}
+    tally = RowTally()
     for report in reports:
-        for host, counts in report.hosts:
+        tally.merge(report.tally)
+        for host, counts in report.hosts.hosts().items():
             hosts[host] = merge_host_counts(hosts.get(host, {}), counts)
-    examples = Examples()
-    for outcome in (outcome for report in reports for shard in report.stats for outcome in shard.examples):
-        examples.offer(outcome)
-    stats = [dataclasses.replace(shard, examples=()) for report in reports for shard in report.stats]
-    stats[0] = dataclasses.replace(stats[0], examples=examples.chosen())
-    return _write(facts, stats, sorted(hosts.items(), key=by_failures)[:MOST_HOSTS], parts)
+    stats = [shard for report in reports for shard in report.stats]
+    return _write(facts, stats, tally, RankedHosts.of(hosts.items()), parts)
 
 
 def _write(
     facts: RunFacts,
     stats: Sequence[ShardStats],
-    hosts: Sequence[tuple[str, HostCounts]],
+    tally: RowTally,
+    hosts: RankedHosts,
     parts: Sequence[Slice] | None = None,
 ) -> dict[str, Any]:
-    summary = build_summary(facts, stats, hosts, finished_at=time.time(), parts=parts)
-    schema = schema_of(kept_columns(facts.schema, facts.extra_columns, facts.provenance))
+    summary = build_summary(facts, stats, tally, hosts, finished_at=time.time(), parts=parts)
+    mix = CaptionMix.of_flags(facts.config)
+    schema = schema_of(kept_columns(facts.schema, facts.extra_columns, facts.provenance, mix))
     card = dataset_card(facts, summary, schema, stats)
-    page = report_page(facts, summary, [outcome for shard in stats for outcome in shard.examples])
+    page = report_page(facts, summary, tally.examples())
     # Other slices may be writing theirs.
     write = files.write_alone if facts.part is None else files.write_bytes
     for name, text in (
@@ -94,24 +100,28 @@ def _write(
     return summary
 
 
-def _check(stats: Sequence[ShardStats], part: Slice | None) -> None:
+def _check(stats: Sequence[ShardStats], part: Slice | None, *, webdataset: bool) -> None:
     for number, shard in enumerate(stats):
         expected = OutputShard(number, len(stats), (), part)
         names = tuple(file.name for file in shard.files)
-        known = (expected.kept_name, expected.rejected_name, expected.embeddings_name)
-        if shard.number != number or names not in (known[:2], known):
+        tables = (expected.kept_name, expected.rejected_name)
+        if shard.number != number or names[:2] != tables:
             found = [other.number for other in stats]
             raise AccountingError(
                 f"{len(stats)} output shards are numbered {found}, and shard {shard.number} is {names[0]}: "
                 f"not {expected.kept_name}"
             )
+        tars = (expected.webdataset_name,) if webdataset else ()
+        if names[2:] not in (tars, (expected.embeddings_name, *tars)):
+            found, wanted = (", ".join(some) or "nothing" for some in (names[2:], tars))
+            raise AccountingError(f"output shard {number} has {found} beside its tables, not {wanted}")
         rejected = shard.rejected.total()
         if shard.rows != shard.kept + rejected:
             raise AccountingError(
                 f"output shard {number}: {shard.rows} rows are not {shard.kept} kept + {rejected} rejected"
             )
         written = tuple(file.rows for file in shard.files)
-        if written not in ((shard.kept, rejected), (shard.kept, rejected, shard.kept)):
+        if written != tuple(rejected if name == expected.rejected_name else shard.kept for name in names):
             raise AccountingError(
                 f"output shard {number}: {shard.kept} kept and {rejected} rejected rows, "
                 f"but its files hold {', '.join(map(str, written))}"

@@ -11,16 +11,18 @@ from typing import Any
 from beam_recap import __version__
 from beam_recap.assemble import ShardStats
 from beam_recap.costs import FilterCost, cheapest_order, expected_seconds
-from beam_recap.download_counts import FETCHED, DownloadCounts, HostCounts, failed_rows
+from beam_recap.download_counts import FETCHED, DownloadCounts, HostCounts, RankedHosts, failed_rows
 from beam_recap.records import Reason
 from beam_recap.report.facts import RunFacts
 from beam_recap.slices import Slice
+from beam_recap.tally.row_tally import RowTally
 
 
 def build_summary(
     facts: RunFacts,
     stats: Sequence[ShardStats],
-    hosts: Sequence[tuple[str, HostCounts]],
+    tally: RowTally,
+    hosts: RankedHosts,
     finished_at: float,
     parts: Sequence[Slice] | None = None,
 ) -> dict[str, Any]:
@@ -29,19 +31,24 @@ def build_summary(
     Args:
       facts: what was known when the run started.
       stats: every output shard's, in order.
-      hosts: those with the most failed downloads, with their counts over all shards, in order.
+      tally: the numbers of all their rows.
+      hosts: with their counts over all shards.
       finished_at: unix time, s.
       parts: the slices that the shards are of; None: they are of the whole input.
 
     Returns:
       ``counts.by_stage`` is a funnel: a stage's ``rows_in`` are the ``rows_out`` of the one before; its ``seconds`` are
-      those of workers' threads, in all attempts (see `costs`). ``filters`` compares the order of the filters with the
+      those of workers' threads, in all attempts (see `costs`), its ``rows_per_s`` is of one such thread, and
+      ``share_of_seconds`` of all stages'. ``filters`` compares the order of the filters with the
       cheapest one, as if each passed its share of rows whatever came before it. ``kept_percent`` is
       None where no row was read. ``slices`` are those that have ended. ``timings`` are this job's; their
       ``rows_per_s`` is None for a slice and for a later attempt, whose counts include the rows of others. ``fetch`` is
       about downloads (see `download_counts`): its ``rows`` are ``fetched`` + ``failed``, and they are the sum of
       ``by_http_status`` + ``no_answer``. ``transient`` are the failed ones that another try may fetch.
-      ``fetched_percent`` is None where nothing was to be downloaded.
+      ``fetched_percent`` is None where nothing was to be downloaded. ``bytes`` are those of all pictures that came,
+      also of those that were of no use. ``distributions``, ``words``, ``repeated_captions`` and ``flags`` are about the
+      rows of ``data/``, and distributions also about those of ``rejected/``; see `tally`. Of ``words`` and
+      ``repeated_captions``, ``undercount`` says by how much a count may be too low at most: 0 where it is exact.
     """
     rows = sum(shard.rows for shard in stats)
     kept = sum(shard.kept for shard in stats)
@@ -64,6 +71,7 @@ def build_summary(
         "config": facts.config,
         "command": facts.command,
         "models": models,
+        "model_files": facts.model_files,
         "versions": facts.versions,
         "counts": {
             "rows": rows,
@@ -76,6 +84,7 @@ def build_summary(
         "slices": None if parts is None else {"total": parts[0].total, "done": [part.number for part in parts]},
         "filters": _filters(funnel, facts),
         "fetch": _fetch(sum((shard.downloads for shard in stats), DownloadCounts()), hosts),
+        **tally.summary(),
         "timings": {
             "started_at": _utc(facts.started_at),
             "finished_at": _utc(finished_at),
@@ -96,11 +105,13 @@ def _funnel(
 ) -> list[dict[str, Any]]:
     # A stage that the facts do not name comes last: its rejections must not vanish from the sum.
     unnamed = sorted({stage for stage, _ in rejected} - set(stages))
+    rounded = {stage: round(spent, 3) for stage, spent in seconds.items()}
+    all_seconds = sum(rounded.values())
     funnel = []
     for stage in (*stages, *unnamed):
         reasons = Counter({reason: count for (at, reason), count in rejected.items() if at == stage})
         rows_out = rows - reasons.total()
-        spent = seconds.get(stage)
+        spent = rounded.get(stage)
         funnel.append(
             {
                 "stage": stage,
@@ -108,9 +119,11 @@ def _funnel(
                 "rejected": reasons.total(),
                 "rows_out": rows_out,
                 "reasons": _most_first(reasons),
-                "seconds": None if spent is None else round(spent, 3),
-                "ms_per_row": _per_row(spent, rows),
-                "ms_per_rejected_row": _per_row(spent, reasons.total()),
+                "seconds": spent,
+                "ms_per_row": _per_row(seconds.get(stage), rows),
+                "ms_per_rejected_row": _per_row(seconds.get(stage), reasons.total()),
+                "rows_per_s": round(rows / spent, 3) if spent else None,
+                "share_of_seconds": round(spent / all_seconds, 6) if spent else None,
             }
         )
         rows = rows_out
@@ -142,7 +155,7 @@ def _filters(funnel: Sequence[dict[str, Any]], facts: RunFacts) -> dict[str, Any
     }
 
 
-def _fetch(downloads: DownloadCounts, hosts: Sequence[tuple[str, HostCounts]]) -> dict[str, Any]:
+def _fetch(downloads: DownloadCounts, hosts: RankedHosts) -> dict[str, Any]:
     rows = downloads.rows
     statuses = {status: count for status, count in downloads.by_http_status.items() if status is not None}
     transient = (count for reason, count in downloads.by_reason.items() if Reason(reason).is_transient)
@@ -151,24 +164,24 @@ def _fetch(downloads: DownloadCounts, hosts: Sequence[tuple[str, HostCounts]]) -
         "fetched": downloads.fetched,
         "failed": downloads.by_reason.total(),
         "fetched_percent": round(100 * downloads.fetched / rows, 2) if rows else None,
+        "bytes": downloads.bytes,
         "transient": sum(transient),
         "by_http_status": {str(status): statuses[status] for status in sorted(statuses)},
         "no_answer": downloads.by_http_status[None],
         "by_reason": _most_first(downloads.by_reason),
-        "hosts_by_failures": [_host(host, counts) for host, counts in hosts],
+        "hosts_by_failures": [_host(host, counts) for host, counts in hosts.by_failures],
+        "hosts_by_rows": [_host_rows(host, counts) for host, counts in hosts.by_rows],
     }
 
 
 def _host(host: str, counts: HostCounts) -> dict[str, Any]:
-    fetched, failed = counts.get(FETCHED, 0), failed_rows(counts)
     reasons = Counter({ending: rows for ending, rows in counts.items() if ending != FETCHED})
-    return {
-        "host": host,
-        "rows": fetched + failed,
-        "failed": failed,
-        "fetched": fetched,
-        "reasons": _most_first(reasons),
-    }
+    return {**_host_rows(host, counts), "reasons": _most_first(reasons)}
+
+
+def _host_rows(host: str, counts: HostCounts) -> dict[str, Any]:
+    fetched, failed = counts.get(FETCHED, 0), failed_rows(counts)
+    return {"host": host, "rows": fetched + failed, "fetched": fetched, "failed": failed}
 
 
 def _most_first(counts: Counter[str]) -> dict[str, int]:

@@ -90,7 +90,7 @@ def test_rows_come_in_the_inputs_order(tmp_path: Path) -> None:
     units = [unit(0, 0), unit(0, 4), unit(1, 0, 3)]
     write(tmp_path, units)
     (shard,) = plan_output_shards(units, 100)
-    stats, _ = assemble(str(tmp_path), shard, *COLUMNS)
+    stats, _, _ = assemble(str(tmp_path), shard, *COLUMNS)
     kept = pq.read_table(tmp_path / shard.kept_name)
     rejected = pq.read_table(tmp_path / shard.rejected_name)
     assert kept.schema.equals(schema_of(COLUMNS[0])) and rejected.schema.equals(schema_of(COLUMNS[1]))
@@ -120,7 +120,7 @@ def test_downloads_are_counted_by_host(tmp_path: Path) -> None:
     checkpoint.write_outcomes(str(tmp_path), 1, outcomes)
     checkpoint.write_outcomes(str(tmp_path), 1, outcomes[2:4])  # a retried bundle
     (shard,) = plan_output_shards([place], 100)
-    stats, hosts = assemble(str(tmp_path), shard, *COLUMNS)
+    stats, hosts, _ = assemble(str(tmp_path), shard, *COLUMNS)
     assert hosts == {
         "a.example": {"fetched": 2, "http_404": 1},
         "b.example": {"dns": 1},
@@ -137,7 +137,7 @@ def test_files_do_not_depend_on_the_order_of_the_outcomes(tmp_path: Path) -> Non
     for seed in range(4):
         write(tmp_path / str(seed), units, seed=seed)
         (shard,) = plan_output_shards(units, 100)
-        stats, _ = assemble(str(tmp_path / str(seed)), shard, *COLUMNS)
+        stats, _, _ = assemble(str(tmp_path / str(seed)), shard, *COLUMNS)
         contents.add(tuple((tmp_path / str(seed) / file.name).read_bytes() for file in stats.files))
     assert len(contents) == 1
 
@@ -150,7 +150,7 @@ def test_statistics_are_those_of_the_files(
     units = [unit(0, 0, 9)]
     write(tmp_path, units)
     (shard,) = plan_output_shards(units, 100)
-    stats, _ = assemble(str(tmp_path), shard, *COLUMNS)
+    stats, _, _ = assemble(str(tmp_path), shard, *COLUMNS)
     for file, rows in zip(stats.files, (5, 4), strict=True):
         content = (tmp_path / file.name).read_bytes()
         table = pq.read_table(tmp_path / file.name)
@@ -164,7 +164,7 @@ def test_statistics_are_those_of_the_files(
 @pytest.mark.parametrize("units", [[], [unit(0, 0, 0)]], ids=["no unit", "empty unit"])
 def test_an_empty_result_is_still_a_dataset(tmp_path: Path, units: list[UnitCount]) -> None:
     (shard,) = plan_output_shards(units, 100)
-    stats, _ = assemble(str(tmp_path), shard, *COLUMNS)
+    stats, _, _ = assemble(str(tmp_path), shard, *COLUMNS)
     assert (stats.rows, stats.kept, stats.rejected.total()) == (0, 0, 0)
     assert pq.read_table(tmp_path / shard.kept_name).schema.equals(schema_of(COLUMNS[0]))
     assert pq.read_table(tmp_path / shard.rejected_name).num_rows == 0

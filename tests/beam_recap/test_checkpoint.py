@@ -41,7 +41,9 @@ FULL = sample(
     width=1,
     height=2,
     image_format="WEBP",
+    download_bytes=2**40,
     thumbnail=b"\xff\xd8\x00",
+    picture="000001-0.pictures:0:2",
     clip_score=float(np.float32(0.3)),
     caption_lost=0.0,
     embedding=b"\x00<",
@@ -101,9 +103,7 @@ def test_the_full_outcome_of_these_tests_fills_every_field_that_is_written() -> 
 
 
 def test_pixels_and_embeddings_are_not_written(tmp_path: Path) -> None:
-    heavy = dataclasses.replace(
-        FULL, image=np.zeros((2, 2, 3), np.uint8), image_bytes=b"x", image_embedding=np.zeros(4, np.float32)
-    )
+    heavy = dataclasses.replace(FULL, image=np.zeros((2, 2, 3), np.uint8), image_embedding=np.zeros(4, np.float32))
     (path,) = checkpoint.write_outcomes(str(tmp_path), 1, [heavy])
     names = pq.read_schema(path).names
     assert not {"image", "image_bytes", "image_embedding"} & set(names)

@@ -27,7 +27,9 @@ FULL = Sample(
     width=4,
     height=2,
     image_format="PNG",
+    download_bytes=2,
     thumbnail=b"",
+    picture="000001-0.pictures:0:2",
     image_embedding=np.array([0.6, 0.8], np.float32),
     clip_score=-0.25,
     caption_lost=0.25,
@@ -62,7 +64,7 @@ FULL = Sample(
     cluster=3999,
     seconds=(0.5, None, 0.0, None, None),
 )
-PIXELS = ("image", "image_bytes", "image_embedding", "embedding")  # what a rejection does not carry
+NOT_REJECTED = ("image_bytes", "image_embedding", "embedding")  # what a rejection does not carry
 
 
 def assert_same(left: Sample, right: Sample) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -16,6 +17,7 @@ from beam_recap.inputs.units import UnitCount
 from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
 from beam_recap.report.facts import RunFacts
 from beam_recap.schemas import Provenance, kept_columns, rejected_columns
+from beam_recap.tally.row_tally import RowTally
 
 UNITS = ("/in/a.parquet[0:20]", "/in/a.parquet[20:40]", "/in/b.parquet[0:10]")
 
@@ -95,7 +97,15 @@ def with_thumbnails(outcomes: Iterable[Outcome], thumbnail: bytes | None) -> lis
     ]
 
 
-def finish(config: RecapConfig, outcomes: Sequence[Outcome]) -> tuple[RunFacts, list[ShardStats]]:
+class FinishedRun(NamedTuple):
+    """What `write_reports` takes."""
+
+    facts: RunFacts
+    stats: list[ShardStats]
+    tally: RowTally
+
+
+def finish(config: RecapConfig, outcomes: Sequence[Outcome]) -> FinishedRun:
     """Claims the output directory, writes the checkpoint and makes the output shards."""
     attempt = run_directory.claim(config).attempt
     checkpoint.write_outcomes(config.output, attempt, outcomes)
@@ -110,4 +120,9 @@ def finish(config: RecapConfig, outcomes: Sequence[Outcome]) -> tuple[RunFacts, 
         rejected_columns(config.extra_columns),
     )
     shards = plan_output_shards(units, config.rows_per_file, config.part)
-    return RunFacts.of(config, provenance, attempt), [assemble(config.output, shard, *columns)[0] for shard in shards]
+    stats, tally = [], RowTally()
+    for shard in shards:
+        assembled = assemble(config.output, shard, *columns)
+        stats.append(assembled.stats)
+        tally.merge(assembled.tally)
+    return FinishedRun(RunFacts.of(config, provenance, attempt), stats, tally)

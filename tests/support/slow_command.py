@@ -71,7 +71,9 @@ class Command:
         assert time.monotonic() - acted < 20
         assert self.process.returncode == status, said
         assert not [worker for worker in workers if worker.is_running()]
-        assert list(self.temporary.glob("beam-*")) == []
+        logs = list(self.temporary.glob("beam-recap-*.log"))  # of a failure
+        assert len(logs) == (status == 1)
+        assert [path for path in self.temporary.glob("beam-*") if path not in logs] == []
         for path in [*self.output.glob("data/train-*"), *self.output.glob("rejected/part-*")]:
             pq.read_table(path)
         return said

@@ -47,7 +47,7 @@ def test_score_clip():
     assert {r.sample.index: r.reason for r in out} == {2: Reason.LOW_CLIP_SCORE, 4: Reason.MISSING_CAPTION}
     assert [s.index for s in kept] == [0, 1, 3, 5]
     assert all(s.clip_score > 0.3 and np.isclose(np.linalg.norm(s.image_embedding), 1, atol=1e-5) for s in kept)
-    assert out[0].sample.image is None and out[0].sample.clip_score < 0.3
+    assert out[0].sample.image_embedding is None and out[0].sample.clip_score < 0.3
     kept, out = run_stage(samples, ScoreCLIP(CLIP))
     assert len(kept) == 6 and not out
     assert kept[4].clip_score is None and kept[4].image_embedding is not None
@@ -91,15 +91,14 @@ def test_caption_and_rescore():
 def test_fetch_image():
     with WebServer({"/a.jpg": jpeg(200, 100, "red")}) as web:
         urls = ["/a.jpg", "/status/404", "/redirect/2/a.jpg", "/html"] * 5
-        samples = [
-            Sample(unit="u", index=i, uid=str(i), key=str(i), url=web.url(url), thumbnail=b"" if i == 0 else None)
-            for i, url in enumerate(urls)
-        ]
+        samples = [Sample(unit="u", index=i, uid=str(i), key=str(i), url=web.url(url)) for i, url in enumerate(urls)]
         samples.append(Sample(unit="u", index=99, uid="99", key="99"))
         kept, out = run_stage(samples, FetchImage(FetchSettings(allow_private_hosts=True, concurrency=3, retries=0)))
     assert [s.index for s in kept] == [i for i in range(20) if i % 2 == 0]
     assert {s.image.shape for s in kept} == {(100, 200, 3)} and {(s.width, s.height) for s in kept} == {(200, 100)}
-    assert kept[0].thumbnail[:2] == b"\xff\xd8" and kept[1].thumbnail is None
+    assert {s.download_bytes for s in kept} == {len(jpeg(200, 100, "red"))}
+    assert {r.sample.download_bytes is not None for r in out if r.reason == Reason.NOT_AN_IMAGE} == {True}
+    assert not any(r.sample.download_bytes for r in out if r.reason in (Reason.HTTP_404, Reason.MISSING_URL))
     assert {r.reason for r in out} == {Reason.HTTP_404, Reason.NOT_AN_IMAGE, Reason.MISSING_URL}
     assert len(out) == 11
 

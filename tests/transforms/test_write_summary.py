@@ -72,6 +72,7 @@ def test_hosts_are_counted_over_all_shards(tmp_path: Path, rows_per_file: int) -
         failed = isinstance(outcome, Rejection)
         host = (outcome.sample if failed else outcome).url.split("/")[2]
         expected.setdefault(host, Counter())[str(outcome.reason) if failed else "fetched"] += 1
+    sums = {host: counts.total() for host, counts in expected.items()}
     failures = {host: counts.total() - counts["fetched"] for host, counts in expected.items()}
     worst = sorted((host for host in failures if failures[host]), key=lambda host: (-failures[host], host))[:50]
 
@@ -84,6 +85,10 @@ def test_hosts_are_counted_over_all_shards(tmp_path: Path, rows_per_file: int) -
         assert (host["failed"], host["fetched"]) == (failures[host["host"]], counts.pop("fetched", 0))
         assert host["rows"] == host["failed"] + host["fetched"]
         assert host["reasons"] == counts
+    largest = sorted(expected, key=lambda host: (-sums[host], host))
+    assert [(host["host"], host["rows"]) for host in fetch["hosts_by_rows"]] == [
+        (host, sums[host]) for host in largest[:100]
+    ]
     assert fetch["rows"] == ROWS == fetch["fetched"] + fetch["failed"]
     assert fetch["failed"] == sum(failures.values()) == sum(fetch["by_reason"].values())
     assert sum(fetch["by_http_status"].values()) + fetch["no_answer"] == ROWS

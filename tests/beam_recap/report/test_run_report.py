@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.report_runs import config_of, finish, jpeg, provenance_of, small_run, with_thumbnails
 
-from beam_recap.assemble import AccountingError
+from beam_recap.assemble import AccountingError, FileStats
 from beam_recap.config import RecapConfig
 from beam_recap.report.facts import RunFacts
 from beam_recap.report.run_report import write_reports
@@ -26,8 +26,8 @@ def output(tmp_path: Path) -> Path:
 
 def test_summary_equals_the_run(output: Path) -> None:
     config = config_of(output, rows_per_file="20")
-    facts, stats = finish(config, small_run())
-    summary = write_reports(facts, list(reversed(stats)))
+    facts, stats, tally = finish(config, small_run())
+    summary = write_reports(facts, list(reversed(stats)), tally)
 
     assert json.loads((output / "summary.json").read_text()) == summary
     counts = summary["counts"]
@@ -59,8 +59,8 @@ def test_summary_equals_the_run(output: Path) -> None:
 
 
 def test_files_of_the_summary_are_the_files(output: Path) -> None:
-    facts, stats = finish(config_of(output, rows_per_file="20"), small_run())
-    listed = {file["name"]: file for file in write_reports(facts, stats)["files"]}
+    facts, stats, tally = finish(config_of(output, rows_per_file="20"), small_run())
+    listed = {file["name"]: file for file in write_reports(facts, stats, tally)["files"]}
     found = sorted(str(path.relative_to(output)) for path in output.glob("*/*.parquet"))
     assert sorted(listed) == found
     assert len(found) == 6
@@ -71,9 +71,9 @@ def test_files_of_the_summary_are_the_files(output: Path) -> None:
 
 
 def test_timings(output: Path) -> None:
-    facts, stats = finish(config_of(output), small_run())
+    facts, stats, tally = finish(config_of(output), small_run())
     facts = dataclasses.replace(facts, started_at=facts.started_at - 10)
-    timings = write_reports(facts, stats)["timings"]
+    timings = write_reports(facts, stats, tally)["timings"]
     started, finished = (datetime.fromisoformat(timings[name]) for name in ("started_at", "finished_at"))
     assert started.utcoffset().total_seconds() == 0
     assert timings["elapsed_s"] >= 10
@@ -84,15 +84,15 @@ def test_timings(output: Path) -> None:
 
 def test_rate_of_a_later_attempt_is_unknown(output: Path) -> None:
     config = config_of(output)
-    facts, stats = finish(config, small_run())
+    facts, stats, tally = finish(config, small_run())
     later = dataclasses.replace(facts, attempt=2, started_at=facts.started_at - 10)
-    assert write_reports(later, stats)["timings"]["rows_per_s"] is None
+    assert write_reports(later, stats, tally)["timings"]["rows_per_s"] is None
     assert "attempt 2" in (output / "report.html").read_text()
 
 
 def test_no_rows(output: Path) -> None:
-    facts, stats = finish(config_of(output), [])
-    summary = write_reports(facts, stats)
+    facts, stats, tally = finish(config_of(output), [])
+    summary = write_reports(facts, stats, tally)
     assert summary["counts"]["rows"] == 0
     assert summary["counts"]["kept_percent"] is None
     assert (output / "report.html").exists()
@@ -100,8 +100,8 @@ def test_no_rows(output: Path) -> None:
 
 def test_all_rows_rejected(output: Path) -> None:
     rejected = [outcome for outcome in small_run() if hasattr(outcome, "reason")]
-    facts, stats = finish(config_of(output), rejected)
-    counts = write_reports(facts, stats)["counts"]
+    facts, stats, tally = finish(config_of(output), rejected)
+    counts = write_reports(facts, stats, tally)["counts"]
     assert (counts["kept"], counts["kept_percent"]) == (0, 0.0)
 
 
@@ -166,26 +166,42 @@ def test_command_of_the_demonstration() -> None:
 
 
 def test_lost_row_is_an_error_and_nothing_is_written(output: Path) -> None:
-    facts, stats = finish(config_of(output, keep_checkpoint="false"), small_run())
+    facts, stats, tally = finish(config_of(output, keep_checkpoint="false"), small_run())
     short = dataclasses.replace(stats[0], rows=stats[0].rows + 1)
     with pytest.raises(AccountingError, match="51 rows are not 27 kept \\+ 23 rejected"):
-        write_reports(facts, [short])
+        write_reports(facts, [short], tally)
     assert not {"summary.json", "README.md", "report.html"} & {path.name for path in output.iterdir()}
     assert (output / "_checkpoint" / "run.json").exists()
 
 
 def test_rejections_that_are_not_in_the_files_are_an_error(output: Path) -> None:
-    facts, stats = finish(config_of(output), small_run())
+    facts, stats, tally = finish(config_of(output), small_run())
     more = dataclasses.replace(stats[0], rows=51, rejected=stats[0].rejected + Counter({("fetch", "timeout"): 1}))
     with pytest.raises(AccountingError, match="hold 27, 23"):
-        write_reports(facts, [more])
+        write_reports(facts, [more], tally)
+
+
+def test_a_tar_must_be_there_and_hold_the_kept_rows(output: Path) -> None:
+    facts, stats, tally = finish(config_of(output, output_format="parquet,webdataset"), small_run())
+    tar = FileStats("webdataset/train-00000-of-00001.tar", 27, 10_240, 0, "00")
+    with pytest.raises(AccountingError, match="has nothing beside its tables, not webdataset/"):
+        write_reports(facts, stats, tally)
+    short = dataclasses.replace(stats[0], files=(*stats[0].files, dataclasses.replace(tar, rows=26)))
+    with pytest.raises(AccountingError, match="hold 27, 23, 26"):
+        write_reports(facts, [short], tally)
+    whole = dataclasses.replace(stats[0], files=(*stats[0].files, tar))
+    told = write_reports(facts, [whole], tally)["files"]
+    assert told[-1] == {"name": tar.name, "rows": 27, "bytes": 10_240, "sha256": "00"}
+    card = (output / "README.md").read_text()
+    assert 'WebDataset("PATH/webdataset/train-00000-of-00001.tar"' in card
+    assert "resized by `--resize_mode=keep_ratio_largest` to `--image_size=1536`" in card
 
 
 @pytest.mark.parametrize("chosen", [(0, 1), (1, 2), (0, 2), (0, 1, 1), (0, 0, 1, 2)])
 def test_missing_or_doubled_shard_is_an_error(output: Path, chosen: tuple[int, ...]) -> None:
-    facts, stats = finish(config_of(output, rows_per_file="20"), small_run())
+    facts, stats, tally = finish(config_of(output, rows_per_file="20"), small_run())
     with pytest.raises(AccountingError, match="output shards are numbered"):
-        write_reports(facts, [stats[number] for number in chosen])
+        write_reports(facts, [stats[number] for number in chosen], tally)
 
 
 def test_summary_comes_last(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,20 +210,20 @@ def test_summary_comes_last(output: Path, monkeypatch: pytest.MonkeyPatch) -> No
     written = []
     write = files.write_alone
     monkeypatch.setattr(files, "write_alone", lambda path, data: (written.append(Path(path).name), write(path, data)))
-    facts, stats = finish(config_of(output), small_run())
+    facts, stats, tally = finish(config_of(output), small_run())
     written.clear()
-    write_reports(facts, stats)
+    write_reports(facts, stats, tally)
     assert written == ["README.md", "report.html", "summary.json"]
 
 
 def test_checkpoint_is_kept_or_removed(output: Path) -> None:
-    facts, stats = finish(config_of(output), small_run())
-    write_reports(facts, stats)
+    facts, stats, tally = finish(config_of(output), small_run())
+    write_reports(facts, stats, tally)
     assert (output / "_checkpoint" / "run.json").exists()
 
     before = (output / "report.html").read_text()
     goes = dataclasses.replace(facts, keep_checkpoint=False)
-    write_reports(goes, stats)
+    write_reports(goes, stats, tally)
     assert sorted(path.name for path in output.iterdir()) == [
         "README.md",
         "data",
@@ -216,7 +232,7 @@ def test_checkpoint_is_kept_or_removed(output: Path) -> None:
         "summary.json",
     ]
     # A runner that runs it once more finds everything it needs.
-    write_reports(goes, stats)
+    write_reports(goes, stats, tally)
     assert len((output / "report.html").read_text()) == pytest.approx(len(before), abs=50)
 
 
@@ -243,7 +259,7 @@ def test_removal_takes_the_path_as_it_is(tmp_path: Path) -> None:
 
 def test_config_with_bytes_that_are_no_text(output: Path) -> None:
     config = config_of(output, caption_prompt="broken \udcff prompt")
-    facts, stats = finish(config, with_thumbnails(small_run(), jpeg()))
-    write_reports(facts, stats)
+    facts, stats, tally = finish(config, with_thumbnails(small_run(), jpeg()))
+    write_reports(facts, stats, tally)
     assert json.loads((output / "summary.json").read_text())["config"]["caption_prompt"] == "broken \udcff prompt"
     assert "broken ? prompt" in (output / "README.md").read_text()
