@@ -21,6 +21,9 @@ def main(argv: list[str]) -> None:
     """Does what Beam's worker does, until it is done or the command is gone."""
     threading.Thread(target=_end_after, args=(int(argv[1]),), name="follow_command", daemon=True).start()
     with heed_signals(heed_as_worker):
+        from beam_recap.progress import PROGRESS
+
+        PROGRESS.tell_command()
         from apache_beam.runners.worker import sdk_worker_main
 
         sdk_worker_main.main(argv[:1])

@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import sys
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
@@ -16,16 +17,17 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineResult
 
 from beam_recap.ending import at_end
+from beam_recap.progress import PROGRESS
 
 _THREADS = "OMP_NUM_THREADS"
 
 
 class LocalRunner(FnApiRunner):
-    """`FnApiRunner` with three differences.
+    """`FnApiRunner` with four differences.
 
     Its worker processes run `beam_recap.worker_process`, because Beam's own outlive a killed command; they share the
     machine's cores, where each would start threads for all of them. A pipeline's temporary folder is deleted also when
-    the process is ended.
+    the process is ended. Progress learns which stage runs.
     """
 
     def run_pipeline(self, pipeline: beam.Pipeline, options: PipelineOptions) -> PipelineResult:
@@ -42,6 +44,10 @@ class LocalRunner(FnApiRunner):
             if environment.urn == python_urns.SUBPROCESS_SDK:
                 environment.payload = command.encode()
         return super().run_via_runner_api(pipeline_proto, options)
+
+    def _execute_bundle(self, runner_execution_context: Any, bundle_context_manager: Any, *arguments: Any) -> Any:
+        PROGRESS.stage_begins(step.unique_name for step in bundle_context_manager.stage.transforms)
+        return super()._execute_bundle(runner_execution_context, bundle_context_manager, *arguments)
 
 
 def runs_in_processes(options: PipelineOptions) -> bool:

@@ -274,7 +274,7 @@ def _run_part(words: Sequence[str], output: Path) -> sample_run.SampleRun:
     before, level = (time.perf_counter(), _cpu_s()), quiet.level
     quiet.setLevel(logging.ERROR)
     try:
-        result = recap.run(words)
+        result = recap.run(words, tells_end=False)
         result.wait_until_finish()
     finally:
         quiet.setLevel(level)

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from beam_recap.terminal import VERBOSE
+
 if TYPE_CHECKING:
     import torch
 
@@ -60,9 +62,13 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def quiet_transformers() -> None:
-    """No progress bars, no advice, no telemetry, no conversion requests sent to the hub from a worker."""
+    """No progress bars, no advice, no telemetry, no conversion requests sent to the hub from a worker.
+
+    With --verbose there is advice, too.
+    """
+    is_verbose = VERBOSE in os.environ
     for variable, value in (
-        ("TRANSFORMERS_VERBOSITY", "error"),
+        ("TRANSFORMERS_VERBOSITY", "info" if is_verbose else "error"),
         ("HF_HUB_DISABLE_PROGRESS_BARS", "1"),
         ("HF_HUB_DISABLE_TELEMETRY", "1"),
         ("DISABLE_SAFETENSORS_CONVERSION", "1"),
@@ -71,7 +77,8 @@ def quiet_transformers() -> None:
         os.environ.setdefault(variable, value)
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
+    if not is_verbose:
+        logging.set_verbosity_error()
     logging.disable_progress_bar()
 
 

@@ -9,6 +9,7 @@ import tarfile
 import pyarrow as pa
 import pytest
 from support.recap_runs import assert_accounts, final_bytes, kept, reasons, rejected, run_command, run_here, summary
+from support.said import strangers
 
 from beam_recap.demo import paths
 from beam_recap.demo.scenes import parse
@@ -83,6 +84,7 @@ def test_schema_and_nulls(run):
 def test_progress_is_visible_and_reports_are_there(run):
     output, done = run
     assert "rows done" in done.stderr
+    assert strangers(done.stderr) == []
     assert (output / "report.html").stat().st_size > 10_000
     assert (output / "README.md").read_text().startswith("---\n")
     assert summary(output)["counts"]["rows"] == ROWS
@@ -125,5 +127,6 @@ def test_two_processes_give_the_same_files(tmp_path):
         *flags, f"--output={tmp_path}/two", "--direct_num_workers=2", "--direct_running_mode=multi_processing"
     )
     assert two.returncode == 0, two.stderr
+    assert strangers(two.stderr) == []
     assert_accounts(tmp_path / "two", ROWS)
     assert final_bytes(tmp_path / "two") == final_bytes(tmp_path / "one")

@@ -7,6 +7,7 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
 from beam_recap.config import RecapConfig
+from beam_recap.progress.phases import _STEPS, phase_of
 from pipelines.recap import build_pipeline
 
 STAGES = ("FetchImage", "ScoreCLIP", "AestheticFilter", "OCRFilter", "CaptionImage", "RescoreCaption")
@@ -55,7 +56,7 @@ def test_hosts_are_ranked_by_key_and_never_gathered(pipeline):
     proto = pipeline.to_runner_api()
     transforms = {t.unique_name: t for t in proto.components.transforms.values()}
     ranking = "WriteSummary/RankHosts"
-    assert {f"{ranking}/SumPerHost", f"{ranking}/WithFailures", f"{ranking}/MostFailures"} <= set(transforms)
+    assert {f"{ranking}/SumPerHost", f"{ranking}/Rank"} <= set(transforms)
     assert transforms[f"{ranking}/SumPerHost"].spec.urn == "beam:transform:combine_per_key:v1"
     (hosts,) = transforms[f"{ranking}/SumPerHost"].inputs.values()
     (assembled,) = (t for t in transforms.values() if t.unique_name.startswith("WriteParquet/Assemble/ParDo"))
@@ -66,9 +67,22 @@ def test_hosts_are_ranked_by_key_and_never_gathered(pipeline):
     assert "StrUtf8Coder" in _coder(proto, hosts) or "beam:coder:kv:v1" in _coder(proto, hosts)
 
 
+def test_tallies_are_added_up_before_they_are_gathered(pipeline):
+    proto = pipeline.to_runner_api()
+    transforms = {t.unique_name: t for t in proto.components.transforms.values()}
+    for label in ("SumThousands", "SumAll/CombinePerKey"):
+        assert transforms[f"WriteSummary/SumTallies/{label}"].spec.urn == "beam:transform:combine_per_key:v1"
+
+
 def test_the_graph_is_small(pipeline):
     """Dataflow refuses jobs above 10 MB."""
     assert len(pipeline.to_runner_api().SerializeToString()) < 500_000
+
+
+def test_progress_knows_the_phases_by_their_steps(pipeline):
+    names = [step.unique_name for step in pipeline.to_runner_api().components.transforms.values()]
+    assert [start for start, _ in _STEPS if not any(name.startswith(start) for name in names)] == []
+    assert phase_of(["ReadShards/PlanUnits"]) is None
 
 
 def test_off_stages_are_not_in_the_graph(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -77,7 +78,7 @@ def _counts(output: Path) -> dict[str, object]:
     counts = summary(output)["counts"]
     return {
         name: [
-            {key: value for key, value in stage.items() if "seconds" not in key and "ms" not in key} for stage in count
+            {key: value for key, value in stage.items() if not re.search("seconds|ms|_s$", key)} for stage in count
         ]
         if name == "by_stage"
         else count

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -18,8 +19,17 @@ from support.web_server import WebServer
 from beam_recap.models.captioner import Captioner
 from beam_recap.records import Reason
 
-GOES_ON = "; finished rows are kept, and the same command goes on from there"
+GOES_ON = "; finished rows are kept, and the same command goes on from there."
 NO_MODELS = ("--captioner=none", "--clip_model=none")
+
+
+def log_of(paragraph: str) -> str:
+    """The log that a paragraph names, which is then deleted."""
+    path = Path(paragraph.split()[-1])
+    assert path.stat().st_mode & 0o777 == 0o600
+    text = path.read_text()
+    path.unlink()
+    return text
 
 
 def test_killed_worker(tmp_path):
@@ -28,7 +38,9 @@ def test_killed_worker(tmp_path):
         command.wait_until(lambda: len(web.requests) >= 100)
         last = command.kill_worker().splitlines()[-1]
     assert last.startswith("python -m pipelines.recap: failed (a worker process is gone: ")
-    assert last.endswith(GOES_ON)
+    assert f"{GOES_ON} The part of the input that was begun last is {tmp_path}/in.parquet[" in last
+    assert "give fewer workers (--direct_num_workers) or smaller batches" in last
+    assert "Worker subprocess exited" in log_of(last)
     assert 0 < command.outcomes() < 100  # the other worker's
 
 
@@ -98,10 +110,12 @@ def test_lost_device(tar, tmp_path, model, capfd):
     model.calls, model.fails = 0, {range(10, 1000): RuntimeError("CUDA error: device-side assert triggered")}
     output = tmp_path / "out"
     assert caption(tar, output) == 1
-    last = capfd.readouterr().err.splitlines()[-1]
+    said = capfd.readouterr().err
+    last = said.splitlines()[-1]
     assert last.startswith("python -m pipelines.recap: failed (FatalModelError: ")
-    assert "CUDA error: device-side assert triggered" in last
-    assert last.endswith(GOES_ON)
+    assert f"CUDA error: device-side assert triggered) in the stage CaptionImage{GOES_ON}" in last
+    assert "restart the machine" in last
+    assert "Traceback" not in said and "Traceback" in log_of(last)
     assert not (output / "data").exists()
     files = (output / "_checkpoint" / "outcomes").rglob("[0-9]*.parquet")
     finished = sum(pq.read_metadata(path).num_rows for path in files)
