@@ -16,7 +16,7 @@ ENGINES := .engines
 RUN_ON = exec $(BIN)/python -m pipelines.recap --default_sdk_harness_log_level=WARN --environment_type=PROCESS \
 	--environment_config='{"command": "$(CURDIR)/$(ENGINES)/worker", "env": {"BEAM_RECAP_COMMAND": "'$$$$'"}}'
 
-.PHONY: recap recap-flink recap-prism test test-slow lint train lock image-lock template clean
+.PHONY: recap recap-flink recap-prism test test-slow test-img2dataset lint train lock image-lock template reference clean
 
 recap: $(READY)  ## run the embedded demonstration
 	$(BIN)/python -m pipelines.recap --runner=DirectRunner
@@ -36,6 +36,12 @@ test: $(READY)  ## lint, then every test
 test-slow: $(READY)  ## the tests that take longest
 	$(BIN)/python -m pytest -q -n 2 --dist=worksteal -m slow
 
+# Its pins are others than ours, so it has an environment of its own; its version is that of the benchmarks.
+test-img2dataset: $(READY)  ## whether img2dataset, installed beside, opens what is written
+	program=$$($(BIN)/python -c 'import pathlib; from tests.benchmarks.peer import prepare_peer; \
+		print(prepare_peer(pathlib.Path("$(ENGINES)").resolve()))') && \
+	BEAM_RECAP_IMG2DATASET=$${program%/*}/python $(BIN)/python -m pytest -q -k img2dataset tests/beam_recap/report tests/pipelines
+
 train: $(READY)  ## train the demonstration's models anew
 	$(BIN)/python -m beam_recap.demo.train
 	$(BIN)/python -m beam_recap.demo.fit_aesthetic
@@ -48,6 +54,9 @@ image-lock:  ## what the image installs: of the lock only what runs need, with d
 
 template: $(READY)  ## describe every flag to Dataflow's Flex Templates anew
 	$(BIN)/python -m beam_recap.flex_template > dockerfiles/recap.metadata.json
+
+reference: $(READY)  ## write docs/options.md and docs/reasons.md anew
+	$(BIN)/python -m beam_recap.reference docs
 
 clean:
 	rm -rf $(VENV) $(ENGINES)

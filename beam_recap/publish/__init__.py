@@ -1,0 +1,1 @@
+"""Publishing an output directory on the Hugging Face hub."""
