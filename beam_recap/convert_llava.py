@@ -54,18 +54,18 @@ def parse_flags(argv: Sequence[str]) -> dict[str, str]:
         if not has_value:
             raise ConfigError(name, "", "has no value; write --flag=value")
         if name in values:
-            raise ConfigError(name, value, "is given twice")
+            raise ConfigError(name, value, "is given twice; leave one of them out")
         try:
             values[name] = _READERS[name](value)
         except ValueError as error:
-            raise ConfigError(name, value, f"{error}.") from None
+            raise ConfigError(name, value, str(error)) from None
     for name in ("input", "output"):
         if name not in values:
             raise ConfigError(name, "", f"is required; write --{name}=FOLDER")
     if not Path(values["input"]).is_dir():
-        raise ConfigError("input", values["input"], "is no folder.")
+        raise ConfigError("input", values["input"], "is no folder; give that of the checkpoint")
     if "vision_tower" in values and not Path(values["vision_tower"]).is_dir():
-        raise ConfigError("vision_tower", values["vision_tower"], "is no folder.")
+        raise ConfigError("vision_tower", values["vision_tower"], "is no folder; give that of the CLIP")
     return values
 
 

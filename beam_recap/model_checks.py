@@ -65,16 +65,19 @@ def read_clip_name(flag: str, text: str) -> ClipName:
         return ClipName(path)
     name, _, tag = text.rpartition("/")
     if not name or not tag:
-        raise ConfigError(flag, text, "is no folder, no file of weights, and not NAME/TAG such as ViT-L-14/openai")
+        remedy = "names no model; give NAME/TAG such as ViT-L-14/openai, a folder, or a file of weights"
+        raise ConfigError(flag, text, remedy)
     return ClipName(name, tag)
 
 
 def check_head(path: str) -> None:
     """Raises ConfigError for what is no file of an aesthetic head."""
     if not path.endswith((".pth", ".safetensors")):
-        raise ConfigError("aesthetic_weights", path, "is no .pth or .safetensors file; give the head's weight file")
+        remedy = "is no .pth or .safetensors file; give the head's weight file, or none"
+        raise ConfigError("aesthetic_weights", path, remedy)
     if not has_file("aesthetic_weights", path):
-        raise ConfigError("aesthetic_weights", path, "does not exist; give the path of the head's weight file")
+        remedy = "does not exist; give the path of the head's weight file, or none"
+        raise ConfigError("aesthetic_weights", path, remedy)
 
 
 def check_captioner(captioner: str) -> None:

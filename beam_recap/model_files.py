@@ -81,14 +81,18 @@ def local_copy(path: str, flag: str, *, first_of: Sequence[str] = (), max_bytes:
     try:
         files = list_files(location)
         if not files:
-            raise RemoteError("does not exist")
+            raise RemoteError("does not exist; give the path of a model that does")
         if fingerprint and digest(files) != fingerprint:
             raise RemoteError("has changed since the run began; start the run again")
         model = _Model(location, *_sort_out(location, files, first_of))
         if not model.files:
-            raise RemoteError("holds only weights in forms that are not read here, such as pickled ones")
+            raise RemoteError(
+                "holds only weights in forms that are not read here, such as pickled ones; give .safetensors files"
+            )
         if max_bytes is not None and model.size > max_bytes:
-            raise RemoteError(f"is {_bytes(model.size)} large, more than the {_bytes(max_bytes)} of any such file")
+            raise RemoteError(
+                f"is {_bytes(model.size)} large, more than the {_bytes(max_bytes)} of any such file; give the right one"
+            )
         return _copy_of(model)
     except RemoteError as error:
         raise ModelFilesError(f"--{flag}={location}: {error}") from error

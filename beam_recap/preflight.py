@@ -34,7 +34,8 @@ def check_run(config: RecapConfig) -> dict[str, str] | None:
     try:
         described = manifest.describe(shards) if shards else None
     except OSError as error:
-        raise ConfigError("input", ",".join(config.input), f"cannot be read ({describe_error(error)})") from None
+        problem = f"cannot be read ({describe_error(error)}); give files that can"
+        raise ConfigError("input", ",".join(config.input), problem) from None
     try:
         run_directory.check(config, described)
     except ConfigError:
@@ -109,5 +110,5 @@ def _check_columns(config: RecapConfig, path: str, names: list[str], *, has_one_
 
 def _check_prefilter(config: RecapConfig, path: str, names: list[str], problem: str | None) -> None:
     if problem is not None:
-        sentence = f"in {path} {problem}; the columns are {listed(names)}"
+        sentence = f"in {path} {problem}; give conditions on some of {listed(names)}"
         raise ConfigError("prefilter", ",".join(config.prefilter), sentence)

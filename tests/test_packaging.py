@@ -15,15 +15,22 @@ from support.recap_runs import ROOT
 
 from beam_recap.audit import options as audit_options
 from beam_recap.clusters import settings as cluster_settings
+from beam_recap.compare import settings as compare_settings
 from beam_recap.config import RecapConfig
 from beam_recap.options import parse_options
 from beam_recap.plan import options as plan_options
+from beam_recap.publish import settings as publish_settings
+from docs.examples import keep_sharp_pictures
 
 _PARSERS = {
     "pipelines.recap": parse_options,
     "pipelines.cluster": cluster_settings.parse_flags,
     "pipelines.audit": audit_options.parse_options,
     "pipelines.plan": plan_options.parse_options,
+    "pipelines.compare": compare_settings.parse_flags,
+    "pipelines.publish": publish_settings.parse_flags,
+    "docs.examples.keep_sharp_pictures": keep_sharp_pictures.parse_flags,
+    "pytest": list,
 }
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 _SHELL = {"find", "tar", "ls"}  # of which examples make inputs
@@ -74,6 +81,7 @@ def test_source_distribution_as_dataflow_builds_it(tmp_path):
         "beam_recap/demo/models/aesthetic.safetensors",
         "beam_recap/demo/shard/demo-00000.tar",
         "beam_recap/audit/page.html",
+        "beam_recap/compare/page.html",
         "beam_recap/plan/prices.yaml",
         "beam_recap/report/page.html",
         "beam_recap/report/style.html",

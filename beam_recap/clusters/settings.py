@@ -123,7 +123,7 @@ def parse_flags(argv: Sequence[str]) -> ClusterSettings:
         if not has_value:
             raise ConfigError(name, "", "has no value; write --flag=value")
         if name in given:
-            raise ConfigError(name, value, "is given twice")
+            raise ConfigError(name, value, "is given twice; leave one of them out")
         given[name] = value
     values = {}
     for name, flag in flags.items():
@@ -155,6 +155,7 @@ def format_help(prog: str) -> str:
         usage=f"{prog} --input=PATTERN --output=DIR [--flag=value ...]",
         description="Fits a PCA and K-means on image embeddings and saves them as plain arrays with a manifest. The "
         "defaults are those of the text-debiased dataset, for 40 million rows and more.",
+        epilog="With --verbose, everything that libraries log is shown, and the traces of failures.",
         add_help=False,
     )
     groups = {name: parser.add_argument_group(name) for name in dict.fromkeys(flag.group for flag in FLAGS)}

@@ -93,7 +93,7 @@ def recognise_columns(
     ):
         if chosen is not None:
             if needs_url and chosen not in names:
-                raise ColumnError(flag, f"there is no column {chosen}; the columns are {listed(names)}")
+                raise ColumnError(flag, f"there is no column {chosen}; give one of {listed(names)}")
             found[field] = chosen
     if needs_url and found["url"] is None:
         raise ColumnError("url_column", f"no column is named url or URL; name one of {listed(names)} with --url_column")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import re
+import shlex
 import zlib
 
 from beam_recap import files
@@ -22,7 +24,9 @@ _KINDS = {".txt": TXT, ".csv": CSV, ".tsv": TSV, ".json": JSON, ".jsonl": JSON_L
 _SHARD_NAME = re.compile(r".*\.(parquet|tar|(txt|csv|tsv|json|jsonl|ndjson)(\.gz)?)", re.IGNORECASE | re.DOTALL)
 # img2dataset writes counts of each shard beside it; they hold no rows.
 _SIDECAR_NAME = re.compile(r".*_stats\.json", re.IGNORECASE | re.DOTALL)
+_PICTURE_NAME = re.compile(r".*\.(jpe?g|png|webp|gif|avif)", re.IGNORECASE | re.DOTALL)
 READABLE = "Parquet files, webdataset tars, or .txt, .csv, .tsv, .json, .jsonl or .ndjson files, which may end in .gz"
+_GIVE = f"give {READABLE}"
 
 _HEAD_BYTES = 4096
 # How files that are often mistaken for shards begin. Sources: their specifications.
@@ -45,7 +49,7 @@ _STRANGE = re.compile("[\ufffd\x00-\x08\x0e-\x1f\x7f]")
 class ShardError(ValueError):
     """A shard that cannot be read as what it should be. The message says which and why, ``remedy`` what to give."""
 
-    def __init__(self, message: str, remedy: str = f"give {READABLE}"):
+    def __init__(self, message: str, remedy: str = _GIVE):
         super().__init__(message)
         self.remedy = remedy
 
@@ -63,6 +67,27 @@ def is_shard_name(path: str) -> bool:
     return not hidden and bool(_SHARD_NAME.fullmatch(parts[-1])) and not _SIDECAR_NAME.fullmatch(parts[-1])
 
 
+def is_picture_name(path: str) -> bool:
+    """Whether a file is called like a picture."""
+    return bool(_PICTURE_NAME.fullmatch(path))
+
+
+def list_of_pictures(folder: str) -> str:
+    """What to give in place of pictures themselves: a list of their paths.
+
+    Args:
+      folder: where they are.
+    """
+    if "://" in folder:
+        command = f"gcloud storage ls {shlex.quote(folder.rstrip('/') + '/**')}"
+    else:
+        command = f"find {shlex.quote(os.path.abspath(folder))} -type f"
+    return (
+        f"pictures are read from a list of their paths: write one with {command} > pictures.txt, and give "
+        "--input=pictures.txt --allow_local_files=true"
+    )
+
+
 def detect_format(path: str) -> str:
     """``PARQUET`` or ``TAR`` by content, else a kind of text by name, with ``.gz`` if its content is compressed.
 
@@ -77,12 +102,14 @@ def detect_format(path: str) -> str:
         return shard
     if not head:
         raise ShardError(f"{path} is empty")
+    remedy = list_of_pictures(os.path.dirname(path)) if is_picture_name(path) else _GIVE
     for magic, name in _FOREIGN:
         if head.startswith(magic):
-            raise ShardError(f"{path} is {name}")
+            raise ShardError(f"{path} is {name}", remedy)
     kind = text_kind(path)
     if kind is None:
-        raise ShardError(f"{path} is neither a Parquet file nor a tar, and its name has no ending of a known text")
+        problem = f"{path} is neither a Parquet file nor a tar, and its name has no ending of a known text"
+        raise ShardError(problem, remedy)
     if head.startswith(_UTF_16_OR_32):
         raise ShardError(f"{path} is text in UTF-16 or UTF-32", "save it as UTF-8")
     text = head.decode("utf-8", "replace")

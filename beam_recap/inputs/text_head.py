@@ -43,7 +43,11 @@ def text_columns(path: str, shard_format: str, *, may_be_local: bool = False) ->
     if kind == TXT:
         lines = [data.decode("utf-8", "replace").strip() for data in first]
         if not any(_URL.match(line) or (may_be_local and _LOCAL.match(line)) for line in lines):
-            raise ShardError(f"{path} holds no URL in its first {len(first)} lines", "give one URL per line")
+            wanted = "URL or absolute path" if may_be_local else "URL"
+            remedy = f"give one {wanted} per line"
+            if any(map(_LOCAL.match, lines)):
+                remedy = "for paths of pictures give --allow_local_files=true"
+            raise ShardError(f"{path} holds no {wanted} in its first {len(first)} lines", remedy)
         return ["url"]
     parse, _ = row_reader(shard_format, None, {})
     names: dict[str, None] = {}

@@ -13,7 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_recap import files
-from beam_recap.inputs.formats import GZIP, JSON, PARQUET, TAR, ShardError, detect_format, is_shard_name
+from beam_recap.inputs.formats import (
+    GZIP,
+    JSON,
+    PARQUET,
+    TAR,
+    ShardError,
+    detect_format,
+    is_picture_name,
+    is_shard_name,
+    list_of_pictures,
+)
 from beam_recap.inputs.raw_rows import open_rows
 from beam_recap.isolation import describe_error
 
@@ -109,11 +119,13 @@ def match_shards(patterns: Sequence[str]) -> list[Shard]:
             found = [path for path in files.match(pattern) if not path.endswith("/")]
             beneath = [] if found else files.match_beneath(pattern)
         except Exception as error:  # no such file system, no credentials, no network
-            raise ShardError(f"{pattern} cannot be listed ({describe_error(error)})", "give files") from error
+            raise ShardError(f"{pattern} cannot be listed ({describe_error(error)})", "give a path that can") from error
         if not found and not beneath:
             raise ShardError(f"{pattern} matches no file")
         matched = found or _shards_among(pattern, beneath)
         if not matched:
+            if any(map(is_picture_name, beneath)):
+                raise ShardError(f"{pattern} is a folder of pictures, without shards", list_of_pictures(pattern))
             raise ShardError(f"{pattern} is a folder without shards")
         paths.update(matched)
     return [Shard(path, number, len(paths)) for number, path in enumerate(sorted(paths))]

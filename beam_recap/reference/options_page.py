@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from beam_recap.audit.options import AuditOptions
 from beam_recap.clusters.settings import FLAGS as CLUSTER_FLAGS
+from beam_recap.compare.settings import COMPARE_FLAGS
 from beam_recap.flag import PRESET_VALUE, Flag
 from beam_recap.flag_values import as_text
 from beam_recap.flags import PRESETS
@@ -13,6 +14,7 @@ from beam_recap.flex_template import GROUP_TITLES
 from beam_recap.options import RecapOptions
 from beam_recap.plan.flags import PLAN_FLAGS
 from beam_recap.preset_values import PRESET_VALUES
+from beam_recap.publish.settings import FLAGS as PUBLISH_FLAGS
 from beam_recap.reference.markdown import table
 
 _INTRODUCTION = """# Options
@@ -36,6 +38,8 @@ def options_page() -> str:
         f"## pipelines.cluster\n\n{_flags(CLUSTER_FLAGS)}",
         f"## pipelines.audit\n\n{_flags(audit)}\n\nAs in `pipelines.recap`: {_names(audit_shared)}.",
         f"## pipelines.plan\n\nBeside all flags of `pipelines.recap`:\n\n{_flags(PLAN_FLAGS)}",
+        f"## pipelines.publish\n\n{_flags(PUBLISH_FLAGS)}",
+        f"## pipelines.compare\n\n{_flags(COMPARE_FLAGS)}",
     ]
     return "\n\n".join(sections) + "\n"
 

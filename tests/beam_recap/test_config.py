@@ -218,6 +218,8 @@ def test_a_folder_without_its_config_is_no_model(tmp_path: Path) -> None:
 # Flags that change how a run goes, not how a row ends.
 NOT_IDENTITY = {
     "output",
+    "caption_mix",
+    "caption_mix_seed",
     "slice",
     "gpu_accelerator",
     "fetch_concurrency",
@@ -246,10 +248,14 @@ NOT_IDENTITY = {
     "device",
     "retry",
     "keep_checkpoint",
+    "verbose",
 }
 OTHER_VALUES = {
     "input": "/in/other.parquet",
     "output": "/elsewhere",
+    "output_format": "webdataset,parquet",
+    "caption_mix": "0.8",
+    "caption_mix_seed": "1",
     "preset": "text-debiased",
     "max_rows": "5",
     "url_column": "link",
@@ -321,6 +327,7 @@ OTHER_VALUES = {
     "dtype": "float32",
     "retry": "all",
     "keep_checkpoint": "false",
+    "verbose": "true",
 }
 
 

@@ -11,18 +11,19 @@ from beam_recap.download_counts import (
     NO_HOST,
     DownloadCounter,
     DownloadCounts,
+    RankedHosts,
     by_failures,
     failed_rows,
     host_of,
     merge_host_counts,
 )
-from beam_recap.records import Outcome, Reason, Sample, Stage
+from beam_recap.records import Outcome, Reason, Rejection, Sample, Stage
 
 BARE = Sample(unit="u", index=0, uid="x", key="k")
 
 
-def row(url: str | None, http_status: int | None = None) -> Sample:
-    return dataclasses.replace(BARE, url=url, http_status=http_status)
+def row(url: str | None, http_status: int | None = None, download_bytes: int | None = None) -> Sample:
+    return dataclasses.replace(BARE, url=url, http_status=http_status, download_bytes=download_bytes)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,9 @@ def test_counts_add_up_in_any_order() -> None:
     rng = random.Random(7)
     outcomes: list[Outcome] = []
     for number in range(200):
-        sample = row(f"http://h{rng.randrange(9)}/{number}", rng.choice([None, 200, 404]))
+        status = rng.choice([None, 200, 404])
+        size = rng.randrange(10**6) if status == 200 else None
+        sample = row(f"http://h{rng.randrange(9)}/{number}", status, size)
         failed = sample.http_status != 200 or rng.random() < 0.2
         reasons = [Reason.DNS, Reason.TIMEOUT] if sample.http_status is None else [Reason.CORRUPT, Reason.HTTP_404]
         outcomes.append(sample.reject(Stage.FETCH, rng.choice(reasons)) if failed else sample)
@@ -130,6 +133,8 @@ def test_counts_add_up_in_any_order() -> None:
     total = sum((part.counts for part in parts), DownloadCounts())
     assert total == whole.counts
     assert (total.rows, total.fetched + total.by_reason.total()) == (200, 200)
+    samples = [outcome.sample if isinstance(outcome, Rejection) else outcome for outcome in outcomes]
+    assert total.bytes == sum(sample.download_bytes or 0 for sample in samples) > 0
     merged: dict[str, dict[str, int]] = {}
     for part in parts:
         for host, counts in part.by_host.items():
@@ -141,3 +146,11 @@ def test_hosts_are_ranked_by_failures_then_by_name() -> None:
     hosts = [("b", {"dns": 2}), ("a", {"dns": 1, "tls": 1}), ("d", {"fetched": 9}), ("c", {"dns": 3, "fetched": 5})]
     assert [name for name, _ in sorted(hosts, key=by_failures)] == ["c", "a", "b", "d"]
     assert [failed_rows(counts) for _, counts in hosts] == [2, 2, 0, 3]
+
+
+def test_hosts_are_ranked_by_rows_too() -> None:
+    hosts = [("b", {"dns": 2}), ("a", {"dns": 1, "fetched": 1}), ("d", {"fetched": 9}), ("c", {"fetched": 1})]
+    ranked = RankedHosts.of(hosts, failing=1, most=3)
+    assert [name for name, _ in ranked.by_failures] == ["b"]
+    assert [name for name, _ in ranked.by_rows] == ["d", "a", "b"]
+    assert ranked.hosts() == {name: counts for name, counts in hosts if name != "c"}

@@ -21,6 +21,7 @@ from beam_recap.flag_values import (
     matching,
     names,
     number,
+    one_and_more,
     or_none,
     patterns,
     ports,
@@ -51,6 +52,11 @@ READERS: dict[str, tuple[Reader, list[str], list[str]]] = {
     ),
     "any names": (names(), ["a", "A b,c"], ["", " ", "a,", ",a", "a, ,b"]),
     "listed": (listed, ["none", "ViT-L-14/openai, b"], ["", "a,", "a,,b"]),
+    "one_and_more": (
+        one_and_more("parquet", ("webdataset",), "it is needed"),
+        ["parquet", " Webdataset , PARQUET", "parquet,parquet"],
+        ["", "parquet,", "parquet;webdataset", "tar,parquet", "xparquet"],
+    ),
     "each_of": (each_of("clip", "ocr"), ["clip,ocr", " OCR , Clip"], ["", "clip;ocr", "clip,ocr,", "x,ocr"]),
     "ports": (ports, ["none", "80", "80, 443"], ["", "http", "80;443", "80,"]),
     "or_none": (or_none(integer(1, 9)), ["none", "NONE", "7"], ["", "no", "none7", "7none"]),
@@ -120,6 +126,16 @@ def test_every_flags_form_is_one_that_other_engines_read_alike(flag) -> None:
     # No look-around, names, flags, back-references, possessive or lazy repetition; RE2 repeats 1,000 times at most.
     assert not re.search(r"\(\?(?!:)|\\[1-9AbBZ]|[*+?}][+?]", form), form
     assert all(int(most) <= 1000 for most in re.findall(r"\{\d*,?(\d+)\}", form))
+
+
+def test_one_and_more_comes_in_one_order_and_names_what_is_lacking() -> None:
+    formats = one_and_more("parquet", ("webdataset",), "others read it")
+    assert formats("webdataset,parquet") == formats("parquet,webdataset") == ("parquet", "webdataset")
+    assert formats("parquet") == ("parquet",)
+    with pytest.raises(ValueError, match="lacks parquet: others read it; give parquet,webdataset"):
+        formats("webdataset")
+    with pytest.raises(ValueError, match="has the unknown part 'tar'; give parquet, or parquet,webdataset"):
+        formats("parquet,tar")
 
 
 def test_kinds_and_choices() -> None:

@@ -72,7 +72,7 @@ def test_the_demonstration_passes(tmp_path: Path) -> None:
         ("no_url.parquet", {}, "url_column", "--url_column"),
         ("good.parquet", {"url_column": "link"}, "url_column", "there is no column link"),
         ("good.parquet", {"caption_column": "alt"}, "caption_column", "there is no column alt"),
-        ("good.parquet", {"verify_hash": "md5"}, "verify_hash", "there is no column md5; the columns are url, text"),
+        ("good.parquet", {"verify_hash": "md5"}, "verify_hash", "there is no column md5; give one of url, text"),
     ],
 )
 def test_input_that_cannot_be_used_is_a_sentence(
@@ -101,7 +101,7 @@ def test_texts_are_checked_by_their_first_rows(folder: Path, kind: str) -> None:
     check(folder, f"table.{kind}", url_column="link", caption_column="alt", verify_hash="md5")
     for flags, flag, problem in (
         ({}, "url_column", f"table.{kind} no column is named url or URL; name one of link, alt, md5 with --url_column"),
-        ({"url_column": "URL"}, "url_column", "there is no column URL; the columns are link, alt, md5"),
+        ({"url_column": "URL"}, "url_column", "there is no column URL; give one of link, alt, md5"),
         ({"url_column": "link", "verify_hash": "sha256"}, "verify_hash", "there is no column sha256"),
     ):
         with pytest.raises(ConfigError, match=f"^--{flag}=.*{problem}"):
@@ -113,15 +113,25 @@ def test_a_list_has_one_column(folder: Path, kind: str) -> None:
     write_table(folder / f"list.{kind}", {"url": ["# pictures", "http://x"]})
     check(folder, f"list.{kind},no_url.parquet", url_column="link")
     for flag in ("caption_column", "verify_hash"):
-        with pytest.raises(ConfigError, match=f"^--{flag}=alt: .*there is no column alt; the columns are url"):
+        with pytest.raises(ConfigError, match=f"^--{flag}=alt: .*there is no column alt; give one of url"):
             check(folder, f"list.{kind}", **{flag: "alt"})
 
 
 def test_a_list_may_hold_paths_where_the_flag_says_so(folder: Path) -> None:
     (folder / "paths.txt").write_text("/pictures/a.jpg\n")
     check(folder, "paths.txt", allow_local_files="true")
-    with pytest.raises(ConfigError, match="holds no URL"):
+    with pytest.raises(ConfigError, match=r"holds no URL .*; for paths of pictures give --allow_local_files=true"):
         check(folder, "paths.txt")
+    (folder / "paths.txt").write_text("pictures/a.jpg\n")
+    with pytest.raises(ConfigError, match=r"holds no URL or absolute path .*; give one URL or absolute path per line"):
+        check(folder, "paths.txt", allow_local_files="true")
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.jpg", jpeg()), ("a.webp", b"RIFF" + bytes(600))])
+def test_pictures_are_refused_with_the_way_to_read_them(folder: Path, name: str, content: bytes) -> None:
+    (folder / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=f"find {folder} -type f > pictures.txt"):
+        check(folder, name)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_an_unknown_column_is_a_sentence(folder: Path, name: str) -> None:
         check(folder, name, "similarity>0.3,Similarity > .3")
     assert str(caught.value) == (
         f"--prefilter=similarity>0.3,Similarity>0.3: in {folder}/{name} there is no column Similarity; "
-        "the columns are url, text, similarity, WIDTH, HEIGHT"
+        "give conditions on some of url, text, similarity, WIDTH, HEIGHT"
     )
 
 
@@ -61,7 +61,7 @@ def test_what_only_its_row_tells_is_the_runs_to_say(folder: Path, name: str) -> 
         ("caption_words>2", "there is no column of captions, which caption_words needs (see --caption_column)"),
         ("language==en", "there is no column of captions, which language needs"),
         ("min_side>=200", "there are no columns of width and height, which min_side needs"),
-        ("similarity>0", "there is no column similarity; the columns are url"),
+        ("similarity>0", "there is no column similarity; give conditions on some of url"),
     ],
 )
 def test_a_list_of_urls_has_nothing_else(folder: Path, prefilter: str, problem: str) -> None:
@@ -94,7 +94,7 @@ def test_a_missing_language_model_is_a_sentence(folder: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("prefilter", "sentence"),
     [
-        ("similarty>0.3", "there is no column similarty; the columns are url"),
+        ("similarty>0.3", "there is no column similarty; give conditions on some of url"),
         ("similarity=0.3", "has the unknown comparison '='; give"),
     ],
 )

@@ -74,7 +74,7 @@ def test_what_a_run_is(tmp_path: Path) -> None:
     [
         ("ocr_text", ["ocr_text", "--extra_columns=true", "--max_ocr_boxes=none"]),
         ("ocr_has_text", ["ocr_has_text", "--ocr=rapidocr"]),
-        ("org_caption", ["org_caption or TEXT", "the columns are uid"]),
+        ("org_caption", ["org_caption or TEXT", "of uid"]),
     ],
 )
 def test_missing_columns_are_named(tmp_path: Path, missing: str, words: list[str]) -> None:

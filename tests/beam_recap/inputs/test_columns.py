@@ -86,7 +86,7 @@ def test_a_column_is_read_once() -> None:
         (["Url"], {}, "url_column", "Url"),
         (["url"], {"url_column": "link"}, "url_column", "link"),
         (["url"], {"caption_column": "alt"}, "caption_column", "alt"),
-        (["url", "md5"], {"digest_column": "sha256"}, "verify_hash", "sha256; the columns are url, md5"),
+        (["url", "md5"], {"digest_column": "sha256"}, "verify_hash", "sha256; give one of url, md5"),
         (
             ["http://x/a", "a cat\n\x1b[1mon\ta mat", "x" * 1000],
             {},

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,7 +8,8 @@ import pytest
 from support.shards import write_parquet, write_table, write_tar
 
 from beam_recap import files
-from beam_recap.inputs.formats import PARQUET, TAR, ShardError
+from beam_recap.inputs.formats import PARQUET, TAR, TXT, ShardError
+from beam_recap.inputs.text_head import text_columns
 from beam_recap.inputs.units import (
     MALFORMED,
     Shard,
@@ -94,9 +96,22 @@ def test_a_folder_without_shards_is_an_error(folder: Path) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(ShardError, match="empty matches no file"):
         match_shards([f"{folder}/empty"])
-    (folder / "empty/x.png").touch()
+    (folder / "empty/x.md").touch()
     with pytest.raises(ShardError, match="empty is a folder without shards"):
         match_shards([f"{folder}/empty"])
+
+
+def test_a_folder_of_pictures_is_refused_with_the_way_to_read_them(folder: Path) -> None:
+    pictures = folder / "my pictures"
+    (pictures / "deep").mkdir(parents=True)
+    (pictures / "deep/x.JPG").touch()
+    with pytest.raises(ShardError, match="my pictures is a folder of pictures, without shards") as refused:
+        match_shards([str(pictures)])
+    assert f"write one with find '{pictures}' -type f > pictures.txt" in refused.value.remedy
+    assert "--input=pictures.txt --allow_local_files=true" in refused.value.remedy
+    # The list it tells to write is one that is read.
+    (folder / "pictures.txt").write_text(subprocess.check_output(["find", str(pictures), "-type", "f"], text=True))
+    assert text_columns(str(folder / "pictures.txt"), TXT, may_be_local=True) == ["url"]
 
 
 def test_a_remote_folder_stands_for_the_shards_beneath_it(monkeypatch: pytest.MonkeyPatch) -> None:

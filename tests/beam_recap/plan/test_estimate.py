@@ -38,6 +38,7 @@ def measurement(captioned: int = 40, rows: int = 200, **changes: object) -> Meas
         rejected_bytes=Bytes(1000, 50),
         checkpoint_bytes=Bytes(20_000, 100),
         embedding_bytes=0.0,
+        webdataset_bytes=0.0,
         image_bytes=100_000.0,
         from_web=True,
         makes_captions=True,
