@@ -77,9 +77,7 @@ def direct(shards: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _counts(output: Path) -> dict[str, object]:
     counts = summary(output)["counts"]
     return {
-        name: [
-            {key: value for key, value in stage.items() if not re.search("seconds|ms|_s$", key)} for stage in count
-        ]
+        name: [{key: value for key, value in stage.items() if not re.search("seconds|ms|_s$", key)} for stage in count]
         if name == "by_stage"
         else count
         for name, count in counts.items()
