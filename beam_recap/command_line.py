@@ -10,7 +10,8 @@ from typing import Any, ClassVar, TypeVar
 
 from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
-from beam_recap.flag import PRESET_VALUE, ConfigError, Flag
+from beam_recap import flag_words
+from beam_recap.flag import ConfigError, Flag
 
 _NEGATIVE_NUMBER = re.compile(r"-\d+(\.\d*)?|-\.\d+")  # as argparse knows them: values, not flags
 
@@ -31,7 +32,7 @@ def declare_flags(parser: argparse.ArgumentParser, flags: Sequence[Flag]) -> Non
     declared = {name for action in parser._actions for name in action.option_strings}
     for flag in flags:
         if f"--{flag.name}" not in declared:
-            parser.add_argument(f"--{flag.name}", default=None, metavar="VALUE", help=_help(flag.help, flag.default))
+            parser.add_argument(f"--{flag.name}", default=None, metavar="VALUE", help=flag_words.help_of(flag))
 
 
 Options = TypeVar("Options", bound=FlagOptions)
@@ -79,22 +80,8 @@ def given_flags(options: Options) -> dict[str, str]:
 
 def format_flags(prog: str, usage: str, description: str, flags: Sequence[Flag]) -> str:
     """The text of ``--help``: the program's own flags by group."""
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        usage=f"{prog} {usage}",
-        description=description,
-        epilog="Every flag of Apache Beam works too, for example --runner=DirectRunner or --runner=DataflowRunner.",
-        add_help=False,
-    )
-    groups = {name: parser.add_argument_group(name) for name in dict.fromkeys(flag.group for flag in flags)}
-    for flag in flags:
-        groups[flag.group].add_argument(f"--{flag.name}", metavar="VALUE", help=_help(flag.help, flag.default))
-    return parser.format_help()
-
-
-def _help(text: str, default: str | None) -> str:
-    shown = {None: "", PRESET_VALUE: " Default: by preset."}.get(default, f" Default: {default}")
-    return (text + shown).replace("%", "%%")
+    epilog = "Every flag of Apache Beam works too, for example --runner=DirectRunner or --runner=DataflowRunner."
+    return flag_words.format_flags(prog, usage, description, flags, epilog)
 
 
 def _all_parsers(program: type[FlagOptions]) -> argparse.ArgumentParser:

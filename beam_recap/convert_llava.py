@@ -5,7 +5,6 @@ It needs no network, and reads safetensors or PyTorch files without running code
 
 from __future__ import annotations
 
-import difflib
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from types import FrameType
 
 from beam_recap.flag import ConfigError
 from beam_recap.flag_values import choice, text
+from beam_recap.flag_words import refuse_bare_words, split_words
 from beam_recap.models.llava_layout import DTYPES
 
 _READERS: dict[str, Callable[[str], str]] = {
@@ -42,19 +42,9 @@ def parse_flags(argv: Sequence[str]) -> dict[str, str]:
       ConfigError: an unknown flag, one without a value or given twice, a value that it does not take, or none of the
         two that are required.
     """
-    values: dict[str, str] = {}
-    for word in argv:
-        flag, has_value, value = word.partition("=")
-        name = flag.removeprefix("--")
-        if not flag.startswith("--"):
-            raise ConfigError("input", word, "flags look like --name=value; did you mean this?")
-        if name not in _READERS:
-            near = difflib.get_close_matches(name, _READERS, n=1, cutoff=0.6)
-            raise ConfigError(name, value, f"no such flag; {f'did you mean --{near[0]}?' if near else 'see --help'}")
-        if not has_value:
-            raise ConfigError(name, "", "has no value; write --flag=value")
-        if name in values:
-            raise ConfigError(name, value, "is given twice; leave one of them out")
+    values, bare = split_words(argv, _READERS)
+    refuse_bare_words(bare)
+    for name, value in values.items():
         try:
             values[name] = _READERS[name](value)
         except ValueError as error:

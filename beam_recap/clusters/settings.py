@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beam_recap.clusters.nearest import Metric
 from beam_recap.flag import ConfigError, Flag
 from beam_recap.flag_values import boolean, choice, integer, or_none, patterns, text
+from beam_recap.flag_words import format_flags, refuse_bare_words, split_words
 
 # The defaults are those of the text-debiased dataset: arXiv 2312.14232 and its authors' kmeans.py.
 FLAGS: tuple[Flag, ...] = (
@@ -111,20 +110,9 @@ def parse_flags(argv: Sequence[str]) -> ClusterSettings:
       ConfigError: an unknown flag, one without a value or given twice, a value that it does not take, or values that
         contradict each other.
     """
-    given: dict[str, str] = {}
     flags = {flag.name: flag for flag in FLAGS}
-    for word in argv:
-        name, has_value, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--"):
-            raise ConfigError("input", word, "flags look like --name=value; did you mean this?")
-        if name not in flags:
-            near = difflib.get_close_matches(name, flags, n=1, cutoff=0.6)
-            raise ConfigError(name, value, f"no such flag; {f'did you mean --{near[0]}?' if near else 'see --help'}")
-        if not has_value:
-            raise ConfigError(name, "", "has no value; write --flag=value")
-        if name in given:
-            raise ConfigError(name, value, "is given twice; leave one of them out")
-        given[name] = value
+    given, bare = split_words(argv, flags)
+    refuse_bare_words(bare)
     values = {}
     for name, flag in flags.items():
         value = given.get(name, flag.default)
@@ -150,19 +138,14 @@ def _check(settings: ClusterSettings) -> None:
 
 def format_help(prog: str) -> str:
     """The text of ``--help``."""
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        usage=f"{prog} --input=PATTERN --output=DIR [--flag=value ...]",
-        description="Fits a PCA and K-means on image embeddings and saves them as plain arrays with a manifest. The "
-        "defaults are those of the text-debiased dataset, for 40 million rows and more.",
-        epilog="With --verbose, everything that libraries log is shown, and the traces of failures.",
-        add_help=False,
+    return format_flags(
+        prog,
+        "--input=PATTERN --output=DIR [--flag=value ...]",
+        "Fits a PCA and K-means on image embeddings and saves them as plain arrays with a manifest. The defaults are "
+        "those of the text-debiased dataset, for 40 million rows and more.",
+        FLAGS,
+        "With --verbose, everything that libraries log is shown, and the traces of failures.",
     )
-    groups = {name: parser.add_argument_group(name) for name in dict.fromkeys(flag.group for flag in FLAGS)}
-    for flag in FLAGS:
-        default = "" if flag.default is None else f" Default: {flag.default}"
-        groups[flag.group].add_argument(f"--{flag.name}", metavar="VALUE", help=flag.help + default)
-    return parser.format_help()
 
 
 assert [field.name for field in dataclasses.fields(ClusterSettings)] == [flag.name for flag in FLAGS]

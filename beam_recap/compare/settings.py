@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beam_recap.flag import ConfigError, Flag, read_flags
 from beam_recap.flag_values import boolean, integer, names, number, or_none, text
+from beam_recap.flag_words import format_flags, split_words
 
 DEFAULT_OUTPUT = "beam-recap-compare"
 BY_URL_AND_CAPTION = "auto"
@@ -101,22 +100,7 @@ def parse_flags(argv: Sequence[str]) -> CompareSettings:
       ConfigError: not two directories, an unknown flag, one without a value or given twice, or a value that it does
         not take.
     """
-    given: dict[str, str] = {}
-    directories: list[str] = []
-    flags = {flag.name for flag in COMPARE_FLAGS}
-    for word in argv:
-        if not word.startswith("--"):
-            directories.append(word)
-            continue
-        name, has_value, value = word.removeprefix("--").partition("=")
-        if name not in flags:
-            near = difflib.get_close_matches(name, flags, n=1, cutoff=0.6)
-            raise ConfigError(name, value, f"no such flag; {f'did you mean --{near[0]}?' if near else 'see --help'}")
-        if not has_value:
-            raise ConfigError(name, "", "has no value; write --flag=value")
-        if name in given:
-            raise ConfigError(name, value, "is given twice; leave one of them out")
-        given[name] = value
+    given, directories = split_words(argv, [flag.name for flag in COMPARE_FLAGS])
     if len(directories) != 2 or not all(map(str.strip, directories)):
         shown = ", ".join(directories[:4]) or "none"
         raise CompareError(
@@ -131,18 +115,12 @@ def parse_flags(argv: Sequence[str]) -> CompareSettings:
 
 def format_help(prog: str) -> str:
     """The text of ``--help``."""
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        usage=f"{prog} A B [--flag=value ...]",
-        description="Tells what changed between two finished runs, whose output directories are A (before) and B "
-        "(after), local or gs://: per column, per reason and per row. Prints a table, and writes compare.json and "
-        "compare.html.",
-        epilog="Exit status: 0: compared, whether or not there are differences (but see --exit_code); 1: the rows do "
-        "not add up to what the runs' summaries say, or the comparison failed; 2: it cannot be used so.",
-        add_help=False,
+    return format_flags(
+        prog,
+        "A B [--flag=value ...]",
+        "Tells what changed between two finished runs, whose output directories are A (before) and B (after), local or "
+        "gs://: per column, per reason and per row. Prints a table, and writes compare.json and compare.html.",
+        COMPARE_FLAGS,
+        "Exit status: 0: compared, whether or not there are differences (but see --exit_code); 1: the rows do not add "
+        "up to what the runs' summaries say, or the comparison failed; 2: it cannot be used so.",
     )
-    groups = {name: parser.add_argument_group(name) for name in dict.fromkeys(flag.group for flag in COMPARE_FLAGS)}
-    for flag in COMPARE_FLAGS:
-        help_text = f"{flag.help} Default: {flag.default}".replace("%", "%%")
-        groups[flag.group].add_argument(f"--{flag.name}", metavar="VALUE", help=help_text)
-    return parser.format_help()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beam_recap.files import absolute
 from beam_recap.flag import ConfigError, Flag, read_flags
 from beam_recap.flag_values import boolean, names, or_none, text
+from beam_recap.flag_words import format_flags, refuse_bare_words, split_words
 
 # What can be published beside the card: folders of these names, and the report.
 DATA, REPORT = "data", "report"
@@ -71,20 +70,9 @@ def parse_flags(argv: Sequence[str]) -> PublishSettings:
       ConfigError: an unknown flag, one that is missing, without a value or given twice, or a value that it does not
         take.
     """
-    given: dict[str, str] = {}
-    known = [flag.name for flag in FLAGS]
-    for word in argv:
-        name, has_value, value = word.removeprefix("--").partition("=")
-        if not word.startswith("-"):
-            name, has_value, value = "output", "=", word
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-            raise ConfigError(name, value, f"no such flag; {f'did you mean --{near[0]}?' if near else 'see --help'}")
-        if not has_value:
-            raise ConfigError(name, "", "has no value; write --flag=value")
-        if name in given:
-            raise ConfigError(name, value, f"is given twice, first as {given[name]}; leave one out")
-        given[name] = value
+    words = [word if word.startswith("-") else f"--output={word}" for word in argv]
+    given, bare = split_words(words, [flag.name for flag in FLAGS])
+    refuse_bare_words(bare)
     for name, example in _REQUIRED.items():
         if not given.get(name):
             remedy = "name the run's output directory" if name == "output" else f"write --{name}={example}"
@@ -112,19 +100,14 @@ def _check(settings: PublishSettings) -> None:
 
 def format_help(prog: str) -> str:
     """The text of ``--help``."""
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        usage=f"{prog} OUTPUT --repo_id=USER/NAME [--flag=value ...]",
-        description="Checks that the card, the summary and the files of a finished run agree, and uploads them to a "
-        "dataset repository on the Hugging Face hub, the card last. The token is that of HF_TOKEN, or the one that "
-        "`hf auth login` has saved. What is there already is not sent again, so an upload that broke off goes on.",
-        add_help=False,
+    return format_flags(
+        prog,
+        "OUTPUT --repo_id=USER/NAME [--flag=value ...]",
+        "Checks that the card, the summary and the files of a finished run agree, and uploads them to a dataset "
+        "repository on the Hugging Face hub, the card last. The token is that of HF_TOKEN, or the one that `hf auth "
+        "login` has saved. What is there already is not sent again, so an upload that broke off goes on.",
+        FLAGS,
     )
-    groups = {name: parser.add_argument_group(name) for name in dict.fromkeys(flag.group for flag in FLAGS)}
-    for flag in FLAGS:
-        default = "" if flag.default is None else f" Default: {flag.default}"
-        groups[flag.group].add_argument(f"--{flag.name}", metavar="VALUE", help=flag.help + default)
-    return parser.format_help()
 
 
 assert {field.name for field in dataclasses.fields(PublishSettings)} == {flag.name for flag in FLAGS}

@@ -83,7 +83,7 @@ def test_no_network_is_asked(folders: list[str], tmp_path: Path, monkeypatch: py
         (["--zzz=x"], "--zzz=x: no such flag; see --help"),
         (["x"], "--input=x: flags look like --name=value; did you mean this?"),
         (["--dtype=int8"], "--dtype=int8: is unknown; give one of bfloat16, float16, float32, keep"),
-        (["--input=.", "--input=."], "--input=.: is given twice; leave one of them out"),
+        (["--input=.", "--input=."], "--input=.: is given twice, first as .; leave one of them out"),
         (["--input=/no/such", "--output=x"], "--input=/no/such: is no folder; give that of the checkpoint"),
         (
             ["--input=.", "--output=x", "--vision_tower=/no/such"],

@@ -22,7 +22,7 @@ def test_defaults_are_careful() -> None:
         (["out"], "--repo_id=: is missing; write --repo_id=USER/NAME"),
         (["out", "--repo_id=x"], "--repo_id=x: does not say whose it is; write USER/NAME"),
         (["out", "--repo_id=me/a b"], "--repo_id=me/a b: Repo id must use alphanumeric chars"),
-        (["out", "other", "--repo_id=me/x"], "--output=other: is given twice, first as out; leave one out"),
+        (["out", "other", "--repo_id=me/x"], "--output=other: is given twice, first as out; leave one of them out"),
         (["out", "--repo_id=me/x", "--privat=true"], "--privat=true: no such flag; did you mean --private?"),
         (["out", "--repo_id=me/x", "--token=hf_x"], "--token=hf_x: no such flag; see --help"),
         (["out", "--repo_id=me/x", "--private"], "--private=: has no value; write --flag=value"),
