@@ -23,7 +23,7 @@ FOLDER = ROOT / "dockerfiles"
 DOCKERFILE = FOLDER / "Dockerfile"
 LOCK = FOLDER / "requirements.lock"
 # Installed by an extra or by hand, and imported only where they are used.
-OPTIONAL = {"faiss", "sentencepiece", "sklearn", "threadpoolctl", "vllm"}
+OPTIONAL = {"duckdb", "faiss", "sentencepiece", "sklearn", "threadpoolctl", "vllm"}
 BEAM = "2.77.0"
 PYTHON = "3.11"
 

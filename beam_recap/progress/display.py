@@ -44,6 +44,7 @@ class Display:
         self._stopping = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="display", daemon=True)
         self._phase: Phase | None = None
+        self._rows_are_told = False  # all of them, once the run has left them behind
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -55,11 +56,13 @@ class Display:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self._over.set()
         if self._side is not None:
             self._side.stop()
         self._thread.join()
+        if error is None and self._live is None:
+            self._try_tick()  # of a run of seconds, the thread may have seen little
         self.leave_screen()
 
     def count_beside(self, side: SideCount) -> None:
@@ -133,8 +136,9 @@ class Display:
         if status.phase is Phase.LOADING and now - self._last_line < PERIOD_S:
             return  # what cannot be used shows within seconds, as the only line
         if status.phase is not self._phase:
-            if self._phase is Phase.ROWS:
+            if status.phase not in (Phase.LOADING, Phase.ROWS) and not self._rows_are_told:
                 TERMINAL.say(rows_line(status))
+                self._rows_are_told = True
             TERMINAL.say(phase_line(status.phase))
             self._phase, self._last_line = status.phase, now
             return

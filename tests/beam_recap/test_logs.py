@@ -23,6 +23,10 @@ Severity = beam_fn_api_pb2.LogEntry.Severity
 def level(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it was, afterwards."""
     monkeypatch.setattr(logging.getLogger(), "level", logging.getLogger().level)
+    # The tests' own setting for transformers is to be quiet.
+    monkeypatch.setattr(logging.getLogger("transformers"), "level", logging.NOTSET)
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    monkeypatch.setattr(logging.getLogger("transformers"), "handlers", [])
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ def test_a_file_that_arrives_otherwise(
 @pytest.mark.parametrize(
     ("path", "refused", "message"),
     [
-        ("gs://b/models/none", {}, "^does not exist$"),
+        ("gs://b/models/none", {}, "^does not exist; give"),
         ("gs://none/llava", {}, r"^does not exist \(NotFound: 404 .*bucket"),
         ("gs://b/models/llava", {"gs://b": 403}, "^this account has no permission to read it"),
         ("gs://b/models/llava", {"gs://b/models/llava/config.json": 403}, "^this account has no permission"),

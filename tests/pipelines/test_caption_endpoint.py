@@ -98,8 +98,8 @@ def test_a_server_that_does_not_answer(shard: Path, tmp_path: Path, capsys: pyte
     ("flags", "message"),
     [
         (("--caption_endpoint=http://x/v1",), "give --caption_endpoint_model"),
-        (("--caption_endpoint_model=m",), "needs --caption_endpoint"),
-        (("--caption_endpoint_key=KEY",), "needs --caption_endpoint"),
+        (("--caption_endpoint_model=m",), "give its URL with --caption_endpoint"),
+        (("--caption_endpoint_key=KEY",), "give its URL with --caption_endpoint"),
         (("--caption_endpoint=http://x/v1", "--caption_endpoint_model=m", "--captioner=demo"), "a second captioner"),
         (("--caption_endpoint=http://x/v1", "--caption_endpoint_key=sk-123"), "is no name of an environment variable"),
         (("--caption_endpoint=ftp://x/v1", "--caption_endpoint_model=m"), "no http or https URL"),

@@ -19,6 +19,7 @@ import pytest
 from support.recap_runs import ROOT, run_here, summary
 from support.said import strangers
 from support.shards import jpeg, write_parquet
+from support.signals import heed_interrupts
 from support.web_server import WebServer
 
 from beam_recap import checkpoint
@@ -39,6 +40,10 @@ def flags(tmp_path: Path) -> list[str]:
 def noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """What libraries do on standard error, while outcomes are written."""
     write = checkpoint.write_outcomes
+    # The tests' own setting for transformers is to be quiet.
+    monkeypatch.setattr(logging.getLogger("transformers"), "level", logging.NOTSET)
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    monkeypatch.setattr(logging.getLogger("transformers"), "handlers", [])
 
     def noisy(*arguments: object) -> list[str]:
         warnings.warn("stranger by a warning", UserWarning, stacklevel=1)
@@ -121,6 +126,7 @@ def test_a_terminal(tmp_path):
         process, terminal = pty.fork()
         if process == 0:
             os.chdir(ROOT)
+            heed_interrupts()
             os.execvpe(command[0], command, {**os.environ, "TERM": "xterm-256color", "NO_COLOR": "1"})
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, WIDTH, 0, 0))
         said = b""

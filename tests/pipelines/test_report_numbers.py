@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import weakref
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from beam_recap.models.captions import Caption
 from beam_recap.report import run_report
 from beam_recap.tally.captions import STOP_WORDS
 from tests.benchmarks.light_models import LightCaptioner, light_models
+from transforms import shared_models
 
 ROWS, TARS = 90, 6
 FLAGS = (
@@ -63,6 +65,8 @@ def stand_ins(shown: list[ChosenExamples]) -> Iterator[None]:
 
     with (
         light_models(),
+        # Real ones may be there, held by a fixture of another module.
+        mock.patch.object(shared_models, "_MODELS", weakref.WeakValueDictionary()),
         mock.patch("beam_recap.models.load_captioner.load_captioner", lambda *_, **__: Captioner()),
         mock.patch.object(run_report, "report_page", page),
     ):
