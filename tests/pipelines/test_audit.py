@@ -117,6 +117,7 @@ def test_what_the_terminal_and_the_page_say(demo: tuple[dict[str, Any], str]) ->
     assert "CLIP&#39;s eye" in page or "CLIP's eye" in page
 
 
+@pytest.mark.slow
 def test_a_runs_output_comes_to_the_same(demo: tuple[dict[str, Any], str], tmp_path: Path) -> None:
     run = tmp_path / "run"
     measured = ("--preset=recap", "--captioner=none", "--clip_model=none", "--ocr=rapidocr", "--max_ocr_boxes=none")

@@ -264,6 +264,7 @@ def test_every_schema_is_written_from_the_same_checkpoint(
     assert config["schema"] == schema
 
 
+@pytest.mark.slow
 def test_clusters_that_do_not_fit_are_a_sentence(tmp_path: Path) -> None:
     np.save(tmp_path / "centroids.npy", np.zeros((3, 8), np.float32))
     source = write_shards(tmp_path / "in", demo_rows(2), [2])

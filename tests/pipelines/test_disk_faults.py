@@ -126,6 +126,7 @@ def test_read_only_from_the_start(flags, tmp_path):
             assert f"--output={output}: cannot be written, because {disk.folder} is read-only" in line
 
 
+@pytest.mark.slow
 @needs_mounts
 def test_read_only_when_it_is_to_go_on(flags, expected, tmp_path):
     with SmallDisk(tmp_path / "disk", 20 * ROWS * 200) as disk:

@@ -66,7 +66,15 @@ def assert_same(output: Path, expected: dict[str, bytes]) -> None:
     assert not list(output.rglob(".tmp-*"))
 
 
-@pytest.mark.parametrize(("mode", "workers", "kills"), [("in_memory", 1, 12), ("multi_threading", 2, 6)])
+@pytest.mark.parametrize(
+    ("mode", "workers", "kills"),
+    [
+        ("in_memory", 1, 6),
+        pytest.param("in_memory", 1, 12, marks=pytest.mark.slow),
+        pytest.param("multi_threading", 2, 6, marks=pytest.mark.slow),
+        ("multi_threading", 2, 3),
+    ],
+)
 def test_killed_at_random_moments(server, shards, quiet, tmp_path, mode, workers, kills):
     expected, quiet_s = quiet
     flags = [*FLAGS, f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]

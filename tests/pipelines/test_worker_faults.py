@@ -146,6 +146,7 @@ def web() -> Iterator[Outage]:
         yield web
 
 
+@pytest.mark.slow
 def test_network_that_is_gone_for_a_while(tmp_path, web):
     # A site for every ten rows: those that were asked for nothing meanwhile are not taken for dead.
     urls = [web.url(f"/slow/0.02/a.jpg?{row}", host=f"127.0.0.{2 + row // 10}") for row in range(ROWS)]

@@ -48,6 +48,7 @@ def test_a_bad_picture_costs_only_its_row(scorer: ClipScorer) -> None:
     assert scores[5].score == scorer.score(images[5:], ["a"])[0].score  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_worker_processes_share_one_copy(scorer: ClipScorer, tmp_path: Path) -> None:
     """Two real worker processes: one load on the whole machine, and the scores of one process alone."""
     notes = run_noted("scoring_processes", tmp_path)
