@@ -37,7 +37,8 @@ def run(argv: Sequence[str]) -> None:
         fit.check(settings, embeddings)
         model, facts = fit.fit(settings, embeddings)
     except EmbeddingsError as error:
-        raise ConfigError("input", ",".join(settings.input), str(error)) from None
+        remedy = "" if ";" in str(error) else "; give the embeddings of a run with --save_embeddings=true"
+        raise ConfigError("input", ",".join(settings.input), f"{error}{remedy}") from None
     if replaces:
         _LOG.info("Replacing the model in %s.", settings.output)
     model_folder.save(settings.output, model, facts)

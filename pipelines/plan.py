@@ -67,7 +67,9 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
         try:
             files.write_bytes(config.json, f"{text}\n".encode())
         except OSError as error:
-            raise ConfigError("json", config.json, f"cannot be written ({describe_error(error)})") from None
+            raise ConfigError(
+                "json", config.json, f"cannot be written ({describe_error(error)}); give another file"
+            ) from None
     return facts
 
 
@@ -77,7 +79,7 @@ def _plan_sample(config: PlanConfig) -> dict[str, Any]:
     count = _count(config, job.input or (str(demo.SHARD),), job.max_rows)
     sample = choose_rows(count.counted, config.sample_rows, seed=config.seed)
     if not sample.rows:
-        raise ConfigError("input", ",".join(job.input), "holds no row that could be read; there is nothing to plan")
+        raise ConfigError("input", ",".join(job.input), "holds no row that could be read; give files that hold some")
     rows, error = (count.rows, count.standard_error) if config.total_rows is None else (float(config.total_rows), 0.0)
     if job.part is not None:
         rows, error = rows / job.part.total, error / job.part.total
@@ -251,7 +253,11 @@ def _sample_runs(
                 )
                 runs.append(_run_part(words, output))
         if not runs:
-            raise ConfigError("input", config.given.get("input", ""), "holds no row that could be read again")
+            raise ConfigError(
+                "input",
+                config.given.get("input", ""),
+                "holds no row that could be read again; see that its files are there",
+            )
         yield runs, place_of
     finally:
         remove()

@@ -210,7 +210,8 @@ def _check_clusters(folder: str, width: int) -> None:
     try:
         model = AssignCluster(folder).load()
     except ClusterModelError as error:
-        raise ConfigError("clusters", folder, " ".join(str(error).split())) from error
+        problem = f"{' '.join(str(error).split())}; give a folder that pipelines.cluster has written"
+        raise ConfigError("clusters", folder, problem) from error
     if model.width != width:
         problem = f"is of embeddings of {model.width} numbers, and --clip_model's have {width}; give clusters of these"
         raise ConfigError("clusters", folder, problem)

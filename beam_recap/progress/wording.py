@@ -86,4 +86,5 @@ def rows_line(status: Status) -> str:
         parts.append(f"{size(status.fetched_bytes)} downloaded{speed}")
     if told := left(status):
         parts.append(told)
-    return ", ".join(parts)
+    stages = [f"{stage.stage} {rate(stage.rows_per_s)}" for stage in status.stages if stage.rows_per_s is not None]
+    return ", ".join(parts) + (f"; by stage, rows/s: {', '.join(stages)}" if stages else "")

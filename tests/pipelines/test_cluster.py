@@ -165,7 +165,7 @@ def test_a_bad_row_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     run = write_embeddings(tmp_path / "run", rows, files=3)
     assert main([f"--input={run}", f"--output={tmp_path}/model", *SMALL]) == 2
     file = run / "embeddings" / "train-00001-of-00003.npy"
-    assert f": {file} holds a number in row 100 that is not finite\n" in capsys.readouterr().err
+    assert f": {file} holds a number in row 100 that is not finite; give " in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
 
 

@@ -52,7 +52,8 @@ def test_rates_and_the_time_left() -> None:
     (clip,) = status.stages
     assert (clip.stage, clip.rows_per_s, clip.ms_per_row) == ("clip", pytest.approx(10), pytest.approx(2))
     assert rows_line(status) == (
-        "200 of 1,000 rows done (20 %), 200 kept, 0 rejected, 10.0 rows/s, 20 kB downloaded (1 kB/s), ETA 1:20"
+        "200 of 1,000 rows done (20 %), 200 kept, 0 rejected, 10.0 rows/s, 20 kB downloaded (1 kB/s), ETA 1:20; "
+        "by stage, rows/s: clip 10.0"
     )
 
 
