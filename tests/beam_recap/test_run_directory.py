@@ -167,6 +167,7 @@ def other_process(made: RecapConfig, flags: dict[str, str]) -> str:
     ).stdout.strip()
 
 
+@pytest.mark.slow
 def test_two_runs_of_the_same_rows_do_not_meet(tmp_path: Path) -> None:
     whole, part = config(tmp_path / "whole"), config(tmp_path / "parts", slice="1/2")
     claimed = run_directory.claim(whole)

@@ -100,6 +100,7 @@ def test_the_same_command_again_does_nothing_anew(run):
     assert final_bytes(output) == before
 
 
+@pytest.mark.slow
 def test_lost_outcomes_are_done_again_and_nothing_else(run):
     output, _ = run
     before = final_bytes(output)

@@ -90,7 +90,7 @@ def test_killed_at_random_moments(server, shards, quiet, tmp_path, mode, workers
     assert len(killed) >= 3  # kinds of moments
 
 
-@pytest.mark.parametrize(("main_only", "kills"), [(False, 1), (True, 1)])
+@pytest.mark.parametrize(("main_only", "kills"), [(False, 1), pytest.param(True, 1, marks=pytest.mark.slow)])
 def test_killed_with_worker_processes(server, shards, quiet, tmp_path, main_only, kills):
     """Workers that are not killed with the command end by themselves, and their finished rows are kept."""
     expected, quiet_s = quiet

@@ -61,6 +61,7 @@ def whole(shards: Path, planned: dict[str, Any], tmp_path_factory: pytest.TempPa
     return folder / "all", seconds
 
 
+@pytest.mark.slow
 def test_rows_and_bytes_are_right_within_15_percent(planned: dict[str, Any], whole: tuple[Path, float]) -> None:
     output, _ = whole
     told = summary(output)
@@ -89,6 +90,7 @@ def test_seconds_are_right_within_15_percent(
     assert near(found, truth)
 
 
+@pytest.mark.slow
 def test_an_earlier_run_instead_of_a_sample(whole: tuple[Path, float], shards: Path) -> None:
     output, _ = whole
     facts = plan.run([f"--from_summary={output}", f"--input={shards}"])
@@ -123,6 +125,7 @@ def test_flags_of_a_dataflow_job_and_captions_that_are_not_written_here(shards: 
     assert facts["cheaper_mode"] in ("fused", "split")
 
 
+@pytest.mark.slow
 def test_the_plan_in_words(planned: dict[str, Any]) -> None:
     text = text_of(planned)
     assert max(map(len, text.splitlines())) <= 120

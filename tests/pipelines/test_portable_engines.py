@@ -92,6 +92,7 @@ def _check(flags: list[str], shards: list[str], direct: Path, output: Path) -> N
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_beams_own_job_service(shards, direct, tmp_path):
     with engines.beam_services(tmp_path) as flags:
         _check(flags, shards, direct, tmp_path / "out")

@@ -181,6 +181,7 @@ def test_processes_share_what_no_second_copy_would_fit(
     assert handler.model_copies() == copies
 
 
+@pytest.mark.slow
 def test_worker_processes_share_one_copy(llava_folder: Path, tmp_path: Path) -> None:
     """Two real worker processes: one load on the whole machine, and the captions of one process alone."""
     notes = run_noted("captioning_processes", tmp_path, str(llava_folder))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from support.collected import run_and_collect
 from support.pictures import draw_photo
 from support.recap_runs import assert_accounts, kept, rejected, run_here
@@ -38,6 +39,7 @@ def test_pictures_arrive_small_and_hardly_changed() -> None:
         assert row.image_embedding.tolist() == [0.5] * 4
 
 
+@pytest.mark.slow
 def test_two_pools_keep_what_one_keeps(tmp_path: Path) -> None:
     fused, split = tmp_path / "fused", tmp_path / "split"
     assert run_here(f"--output={fused}") == 0

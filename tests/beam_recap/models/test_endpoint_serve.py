@@ -30,7 +30,10 @@ from beam_recap.records import Reason
 
 NEEDED = ("accelerate", "fastapi", "openai", "uvicorn")  # what transformers[serving] brings
 MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"transformers serve needs {', '.join(MISSING)}")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(MISSING), reason=f"transformers serve needs {', '.join(MISSING)}"),
+]
 
 MODEL = str(paths.CAPTIONER)
 PICTURES = held_out_pictures(8, seed=11)

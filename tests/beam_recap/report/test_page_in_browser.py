@@ -113,7 +113,7 @@ def check(browser: Any, report: Report, width: int, scheme: str) -> None:
 # One test, so that several processes of tests never make the demonstration more than once.
 def test_the_demonstrations_page(browser: Any, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    done = run_command(f"--output={output}")
+    done = run_command(f"--output={output}", "--max_rows=60")
     assert done.returncode == 0, done.stderr
     report = Report(output / "report.html", json.loads((output / "summary.json").read_text()))
     for width in (1200, 375):
