@@ -31,10 +31,10 @@ recap-prism: $(ENGINES)/worker $(ENGINES)/prism  ## run ARGS='--input=... --outp
 test: $(READY)  ## lint, then every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q -n 2 --dist=worksteal
+	$(BIN)/python -m pytest -q -n 3 --dist=worksteal
 
 test-slow: $(READY)  ## the tests that take longest
-	$(BIN)/python -m pytest -q -n 2 --dist=worksteal -m slow
+	$(BIN)/python -m pytest -q -n 3 --dist=worksteal -m slow
 
 # Its pins are others than ours, so it has an environment of its own; its version is that of the benchmarks.
 test-img2dataset: $(READY)  ## whether img2dataset, installed beside, opens what is written

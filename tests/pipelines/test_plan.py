@@ -80,6 +80,7 @@ def test_rows_and_bytes_are_right_within_15_percent(planned: dict[str, Any], who
         assert passed["low"] - 0.03 <= share <= passed["high"] + 0.03, stage["stage"]
 
 
+@pytest.mark.slow
 def test_seconds_are_right_within_15_percent(
     shards: Path, planned: dict[str, Any], whole: tuple[Path, float], tmp_path: Path
 ) -> None:
